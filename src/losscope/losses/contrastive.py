@@ -1,0 +1,33 @@
+"""Contrastive loss on pairs.
+
+    ℓ(i, j) = d²              for a positive pair
+            = [m - d]₊²       for a negative pair,       d = |zᵢ - zⱼ|
+
+Active: a positive pair whenever d > 0, so always in practice; a negative pair while d < m. Saturates: negative
+terms are exactly 0 beyond the margin, positive terms never stop pulling. Paper A, eq. (1), after Hadsell, Chopra and
+LeCun, "Dimensionality Reduction by Learning an Invariant Mapping", 2006, who put ½ before each term.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from losscope.distances import distances, pair_squared_distances
+from losscope.types import LossTerms, Pairs
+
+
+def contrastive(embeddings: Tensor, pairs: Pairs, *, margin: float | Tensor = 1.0) -> LossTerms:
+    """Terms (..., pairs) for `embeddings` (..., samples, dim); `margin` > 0 in units of distance.
+
+    Relations: pytorch-metric-learning's ContrastiveLoss squares neither hinge by default and averages the non-zero
+    terms of each side apart; with `power=2` it squares the distance inside the negative hinge, [m - d²]₊.
+
+    >>> z = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.6, 0.8]])
+    >>> pairs = Pairs(*map(torch.tensor, ([0, 0], [1, 2], [True, False], [True, True])))
+    >>> [round(value, 4) for value in contrastive(z, pairs, margin=1.0).values.tolist()]
+    [0.0, 0.0111]
+    """
+    squared = pair_squared_distances(embeddings, pairs.first, pairs.second)
+    gap = (margin - distances(squared)).clamp_min(0)
+    return LossTerms(torch.where(pairs.same, squared, gap.square()), pairs.valid)

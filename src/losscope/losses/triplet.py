@@ -1,0 +1,44 @@
+"""Triplet loss.
+
+    ℓ(a, p, n) = [d(a, p) - d(a, n) + m]₊           squared=False: d = |zₐ - z|     (what paper A's numbers come from)
+               = [d²(a, p) - d²(a, n) + m]₊         squared=True                    (paper A, eq. 2; FaceNet)
+
+Active while the negative is not farther than the positive by the margin. Saturates: 0 with zero gradient beyond.
+On the unit sphere the squared form demands a cosine gap of m/2; the unsquared one demands d(a, n) >= m + d(a, p):
+different tasks at the same m. Schroff, Kalenichenko and Philbin, "FaceNet", 2015 (squared, m = 0.2).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from losscope.distances import distances, entries, gram_squared_distances, pair_squared_distances, rows
+from losscope.types import LossTerms, Triplets
+
+
+def triplet(
+    embeddings: Tensor, triplets: Triplets, *, margin: float | Tensor = 1.0, squared: bool = False
+) -> LossTerms:
+    """Terms (..., *triplets) for `embeddings` (..., samples, dim); `margin` in the unit of the distance used.
+
+    Relations: pytorch-metric-learning's TripletMarginLoss is this with `power=2 if squared else 1`, margin 0.05 and a
+    mean over non-zero terms by default; torch.nn.TripletMarginLoss is the unsquared form, adding 1e-6 to differences.
+
+    >>> z = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
+    >>> one = Triplets(*map(torch.tensor, ([0], [1], [2], [True])))
+    >>> round(triplet(z, one, squared=True).values.item(), 4), round(triplet(z, one).values.item(), 4)
+    (0.0, 0.4802)
+    """
+    anchor, positive, negative, valid = triplets
+    if anchor.shape[-1] == negative.shape[-1]:  # a list of triplets
+        to_positive = pair_squared_distances(embeddings, anchor, positive)
+        to_negative = pair_squared_distances(embeddings, anchor, negative)
+        if not squared:
+            to_positive, to_negative = distances(to_positive), distances(to_negative)
+    else:  # positive pairs times all samples of the batch
+        matrix = gram_squared_distances(embeddings)
+        matrix = matrix if squared else distances(matrix)
+        to_positive = entries(matrix, anchor.squeeze(-1), positive.squeeze(-1)).unsqueeze(-1)
+        to_negative = rows(matrix, anchor.squeeze(-1))
+    return LossTerms((to_positive - to_negative + margin).clamp_min(0), valid)

@@ -1,0 +1,86 @@
+"""Tuples of a batch made from its labels: all pairs, all triplets, and what mining leaves of them.
+
+A sample labelled -1 (an outlier) is never half of a positive pair; two outliers form no pair. Leading run axes
+pass through. Mining sees distances without gradient, by the loss's own distance.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from losscope.distances import distances, gram_squared_distances
+from losscope.types import OUTLIER, Pairs, Triplets
+
+
+def same_class(labels: Tensor) -> Tensor:
+    """(..., N, N) bool: two different samples of one class; labels (..., N) int64."""
+    same = (labels.unsqueeze(-1) == labels.unsqueeze(-2)) & (labels != OUTLIER).unsqueeze(-1)
+    return same & ~torch.eye(labels.shape[-1], dtype=torch.bool, device=labels.device)
+
+
+def all_pairs(labels: Tensor) -> Pairs:
+    """All N(N-1)/2 pairs i < j of a batch with labels (..., N)."""
+    first, second = torch.triu_indices(labels.shape[-1], labels.shape[-1], offset=1, device=labels.device)
+    one, other = labels[..., first], labels[..., second]
+    same = (one == other) & (one != OUTLIER)
+    return Pairs(first, second, same, same | (one != other))
+
+
+def positive_pairs(labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Ordered positive pairs (anchor, positive, valid), each (..., P), packed to the front; P is the largest count.
+
+    The number of pairs depends on the data: make them where the labels are at hand, outside the training step.
+    """
+    same = same_class(labels).flatten(0, -3) if labels.ndim > 1 else same_class(labels).unsqueeze(0)
+    run, anchor, positive = same.nonzero(as_tuple=True)
+    count = same.sum((-1, -2))
+    slot = torch.arange(len(run), device=labels.device) - (count.cumsum(0) - count)[run]
+    packed = torch.zeros(3, len(same), int(count.max()), dtype=torch.int64, device=labels.device)
+    for part, index in zip(packed, (anchor, positive, torch.ones_like(anchor)), strict=True):
+        part[run, slot] = index
+    shape = (*labels.shape[:-1], packed.shape[-1])
+    return packed[0].view(shape), packed[1].view(shape), packed[2].bool().view(shape)
+
+
+def triplets_of(labels: Tensor, anchor: Tensor, positive: Tensor, valid: Tensor) -> Triplets:
+    """Triplets (..., P, N) of positive pairs (..., P) with every sample of the batch of another class."""
+    candidates = torch.arange(labels.shape[-1], device=labels.device).unsqueeze(0)
+    differs = labels.gather(-1, anchor).unsqueeze(-1) != labels.unsqueeze(-2)
+    return Triplets(anchor.unsqueeze(-1), positive.unsqueeze(-1), candidates, differs & valid.unsqueeze(-1))
+
+
+def all_triplets(labels: Tensor) -> Triplets:
+    """All triplets of a batch with labels (..., N)."""
+    return triplets_of(labels, *positive_pairs(labels))
+
+
+def batch_hard(embeddings: Tensor, labels: Tensor) -> Triplets:
+    """For each anchor its farthest positive and its nearest negative: (..., N) triplets.
+
+    Hermans, Beyer and Leibe, "In Defense of the Triplet Loss", 2017. The order of distances and of squared
+    distances is the same, so is the choice. An anchor without positive or negative has no term.
+    """
+    squared = gram_squared_distances(embeddings.detach())
+    same = same_class(labels)
+    differs = (labels.unsqueeze(-1) != labels.unsqueeze(-2)) & (labels != OUTLIER).unsqueeze(-1)
+    positive = torch.where(same, squared, -1.0).argmax(-1)
+    negative = torch.where(differs, squared, torch.inf).argmin(-1)
+    anchor = torch.arange(labels.shape[-1], device=labels.device).expand_as(labels)
+    return Triplets(anchor, positive, negative, same.any(-1) & differs.any(-1))
+
+
+def semi_hard(embeddings: Tensor, triplets: Triplets, *, margin: float, squared: bool) -> Triplets:
+    """Of all triplets (..., P, N), for each positive pair the nearest negative that is farther than the positive but
+    by less than the margin: (..., P) triplets. A pair without such a negative has no term.
+
+    Schroff, Kalenichenko and Philbin, "FaceNet", 2015, section 3.2.
+    """
+    matrix = gram_squared_distances(embeddings.detach())
+    matrix = matrix if squared else distances(matrix)
+    anchor, positive = triplets.anchor.squeeze(-1), triplets.positive.squeeze(-1)
+    to_negative = torch.gather(matrix, -2, triplets.anchor.expand(triplets.valid.shape))
+    to_positive = torch.gather(to_negative, -1, triplets.positive)
+    candidate = triplets.valid & (to_negative > to_positive) & (to_negative < to_positive + margin)
+    negative = torch.where(candidate, to_negative, torch.inf).argmin(-1)
+    return Triplets(anchor, positive, negative, candidate.any(-1))

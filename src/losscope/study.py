@@ -1,0 +1,226 @@
+"""Study, Protocol, Cell: what is compared with what, and what must be equal for the comparison to be fair.
+
+A study is data sets x named protocols x losses (with variants) x seeds. It is written as TOML, checked here at
+once, and frozen. A cell is one data set, one protocol, one loss variant and the seeds still missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from losscope.errors import InvalidStudy, UnknownName
+
+NUMERICS_VERSION = 1
+"""Counted up when the same study would give other numbers: runs of another version are trained anew."""
+
+
+class Frozen(BaseModel):
+    """A part of a study: immutable, and without keys that nobody reads."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Model(Frozen):
+    """The encoder; its output is L2-normalized. `widths` are the outputs of the linear layers, the last one the
+    embedding dimension."""
+
+    name: str = "mlp"
+    widths: tuple[int, ...] = Field(default=(64, 32), min_length=1)
+
+
+class Optimizer(Frozen):
+    """Elementwise optimizer of torch.optim; weight decay as L2 term in the gradient."""
+
+    name: Literal["adam", "sgd"] = "adam"
+    lr: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+
+
+class Batch(Frozen):
+    """How an epoch becomes batches of terms.
+
+    sampling  "one_tuple": for each anchor one pair (a fair coin says which side) or one triplet;
+              "one_plus_one": for each anchor one positive and one negative pair, or one triplet;
+              "all_in_batch": all valid pairs or triplets of a batch of samples
+    terms     pairs or triplets in a batch (the first two samplings)
+    samples   samples in a batch ("all_in_batch", and where partners come from the batch)
+    partners  where positives and negatives are drawn from: the whole training split or the batch itself
+    outliers  "negatives": never positives; "class": one more class; "drop": not trained on
+    mining    which triplets of all in the batch are kept
+    balance   "terms": mean over all valid pairs; "sides": positives and negatives averaged apart
+    """
+
+    sampling: Literal["one_tuple", "one_plus_one", "all_in_batch"] = "one_tuple"
+    terms: int = Field(default=64, ge=1)
+    samples: int = Field(default=64, ge=2)
+    partners: Literal["dataset", "batch"] = "dataset"
+    outliers: Literal["negatives", "class", "drop"] = "negatives"
+    mining: Literal["none", "semi_hard", "batch_hard"] = "none"
+    balance: Literal["terms", "sides"] = "terms"
+
+    @model_validator(mode="after")
+    def _possible(self) -> Batch:
+        if self.mining != "none" and self.sampling != "all_in_batch":
+            raise ValueError(f"mining = '{self.mining}' needs sampling = 'all_in_batch': there is nothing to choose "
+                             f"from under '{self.sampling}'")
+        if self.partners == "batch" and self.sampling == "one_plus_one":
+            raise ValueError("partners = 'batch' goes with sampling = 'one_tuple' or 'all_in_batch'")
+        return self
+
+
+class Protocol(Frozen):
+    """Everything that must be equal for a comparison to be fair. `data` limits the protocol to some data sets;
+    `chunk` is how many runs are trained in one stack (a matter of speed: the results are the same)."""
+
+    name: str = Field(min_length=1)
+    data: tuple[str, ...] = ()
+    model: Model = Model()
+    optimizer: Optimizer = Optimizer()
+    batch: Batch = Batch()
+    epochs: int = Field(default=50, ge=1)
+    inputs: Literal["raw", "unit_length", "standardized"] = "raw"
+    precision: Literal["float32", "float64"] = "float32"
+    reduction: Literal["mean_over_valid"] = "mean_over_valid"
+    evaluate_at: tuple[int, ...] = ()  # epochs with retrieval and classification, beside 0 and the last
+    chunk: int | None = Field(default=None, ge=1)
+
+    def decisive(self) -> dict[str, Any]:
+        """What of the protocol decides a run's result."""
+        return self.model_dump(mode="json", exclude={"name", "data", "chunk"})
+
+
+class Data(Frozen):
+    """A data set by name, with the options of its reader."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: str
+    label: str | None = None  # stands for the data set in every table
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.__pydantic_extra__ or {})
+
+
+class LossVariants(Frozen):
+    """A loss by name, with hyper-parameters; a list of values makes variants."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: str
+
+    def variants(self) -> list[LossChoice]:
+        """All combinations of the listed values; the variant's name holds only what varies."""
+        given = dict(self.__pydantic_extra__ or {})
+        varying = [key for key, value in given.items() if isinstance(value, list)]
+        choices = []
+        for values in itertools.product(*(given[key] for key in varying)):
+            chosen = dict(zip(varying, values, strict=True))
+            label = ",".join(f"{key}={json.dumps(value)}" for key, value in chosen.items())
+            choices.append(LossChoice(self.name, label, tuple({**given, **chosen}.items())))
+        return choices
+
+
+@dataclass(frozen=True)
+class LossChoice:
+    """One variant of a loss."""
+
+    name: str
+    variant: str
+    hyperparameters: tuple[tuple[str, Any], ...]
+
+
+class Study(Frozen):
+    """Data sets x protocols x losses x seeds. `seeds` counts them from 0, or lists them."""
+
+    name: str = Field(min_length=1)
+    note: str = ""
+    seeds: int | tuple[int, ...] = 5
+    data: tuple[Data, ...] = Field(min_length=1)
+    protocol: tuple[Protocol, ...] = Field(min_length=1)
+    loss: tuple[LossVariants, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Study:
+        labels = [data.label or data.name for data in self.data]
+        for protocol in self.protocol:
+            for wanted in protocol.data:
+                if wanted not in labels:
+                    raise ValueError(f"protocol '{protocol.name}' names the data set '{wanted}'; there are {labels}")
+        names = [protocol.name for protocol in self.protocol]
+        if len(set(names)) < len(names):
+            raise ValueError(f"protocol names must differ; found {names}")
+        if not self.seed_list or len(set(self.seed_list)) < len(self.seed_list) or min(self.seed_list) < 0:
+            raise ValueError(f"seeds = {self.seeds}; expected a positive count, or different seeds that are not negative")
+        return self
+
+    @property
+    def seed_list(self) -> tuple[int, ...]:
+        """The seeds themselves."""
+        return tuple(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
+
+    def cells(self) -> list[Cell]:
+        """All cells, in the order of data sets, protocols, losses."""
+        return [
+            Cell(data, protocol, choice, self.seed_list)
+            for data in self.data
+            for protocol in self.protocol
+            if not protocol.data or (data.label or data.name) in protocol.data
+            for loss in self.loss
+            for choice in loss.variants()
+        ]
+
+    def comparable(self) -> dict[str, Any]:
+        """The study without its seeds: what may not change between two invocations on one folder."""
+        return self.model_dump(mode="json", exclude={"seeds", "note"})
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The unit of work: one data set, one protocol, one loss variant, some seeds."""
+
+    data: Data
+    protocol: Protocol
+    loss: LossChoice
+    seeds: tuple[int, ...]
+
+
+def digest(document: Mapping[str, Any]) -> str:
+    """SHA-256 of the canonical JSON of a document, shortened to 16 hexadecimal digits.
+
+    >>> digest({"b": 1, "a": [2.0]}) == digest({"a": [2.0], "b": 1})
+    True
+    """
+    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def parse(document: Mapping[str, Any], where: str = "study") -> Study:
+    """The study that a TOML document says. Raises InvalidStudy (UnknownName for an unknown key) naming the place."""
+    try:
+        return Study.model_validate(document)
+    except ValidationError as error:
+        raise _readable(error, where) from None
+
+
+def _readable(error: ValidationError, where: str) -> InvalidStudy:
+    """The first fault of a validation, in a person's words."""
+    fault = error.errors()[0]
+    place = ".".join(str(part) for part in fault["loc"]) or "the study"
+    if fault["type"] == "extra_forbidden":
+        part: type[BaseModel] = Study
+        for step in fault["loc"][:-1]:
+            part = {"protocol": Protocol, "model": Model, "optimizer": Optimizer, "batch": Batch}.get(str(step), part)
+        return UnknownName.of(f"key in {where}, {'.'.join(map(str, fault['loc'][:-1])) or 'top level'}:",
+                              str(fault["loc"][-1]), part.model_fields)
+    found = fault.get("input")
+    shown = f" (found {found!r})" if not isinstance(found, dict | list) else ""
+    return InvalidStudy(f"{where}: {place}: {fault['msg']}{shown}. {len(error.errors())} fault(s) in all; "
+                        "mend the study file or the --set option.")

@@ -1,0 +1,67 @@
+"""What the stages hand to one another: terms, tuples, losses. Types carry data; none trains, measures or draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:  # types are shared with the torch-free side
+    from torch import Tensor
+
+OUTLIER = -1
+"""Label of a sample that belongs to no class: in no class statistic, and never half of a positive pair."""
+
+TermKind = Literal["pair", "triplet"]
+Stacking = Literal["native", "vmap", "loop"]
+
+
+class LossTerms(NamedTuple):
+    """The terms of a loss before any reduction. A NamedTuple of fixed-shape tensors passes `torch.func.vmap`."""
+
+    values: Tensor  # (..., *terms) the loss of each term
+    valid: Tensor  # (..., *terms) bool; False where the batch offers no such term
+
+
+class Pairs(NamedTuple):
+    """Pairs of rows of a batch; the four tensors broadcast to the shape of the terms."""
+
+    first: Tensor  # (..., pairs) int64 row of the batch
+    second: Tensor  # (..., pairs) int64 row of the batch
+    same: Tensor  # (..., pairs) bool; True for a positive pair
+    valid: Tensor  # (..., pairs) bool
+
+
+class Triplets(NamedTuple):
+    """Triplets of rows of a batch; the index tensors broadcast against each other to the shape of `valid`.
+
+    A list of triplets has `(..., T)` in all four. All triplets of a batch are P positive pairs times its N samples:
+    anchor and positive `(..., P, 1)`, negative `(1, N)` holding 0 .. N - 1, valid `(..., P, N)`.
+    """
+
+    anchor: Tensor
+    positive: Tensor
+    negative: Tensor
+    valid: Tensor
+
+
+Tuples = Pairs | Triplets
+
+
+@dataclass(frozen=True)
+class Loss:
+    """One line of the table `losscope.losses.LOSSES`.
+
+    terms      function `(embeddings (..., samples, dim), tuples, *, hyperparameters) -> LossTerms`
+    kind       what one term is made of
+    saturates  whether a term can be exactly 0 with zero gradient
+    stacking   "native" if `terms` takes leading run axes; "vmap" if it is written for one run and can be
+               vectorised; "loop" if it must be called run by run
+    reference  authors, venue, year
+    """
+
+    terms: Callable[..., LossTerms]
+    kind: TermKind
+    saturates: bool
+    reference: str
+    stacking: Stacking = "vmap"
