@@ -23,8 +23,10 @@ class Split:
 
     def __post_init__(self) -> None:
         if self.labels.ndim != 1 or len(self.inputs) != len(self.labels):
-            raise InvalidInput(f"inputs {self.inputs.shape} and labels {self.labels.shape} differ in length; "
-                               "expected one label for each sample")
+            raise InvalidInput(
+                f"inputs {self.inputs.shape} and labels {self.labels.shape} differ in length; "
+                "expected one label for each sample"
+            )
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -35,9 +37,9 @@ class Dataset:
     """Named splits of one data set.
 
     `train` is what losses train on; `train_clean` holds the same inputs with clean labels; `heldout`, `test`
-    and `validation` are never trained on. `split_protocol` names how the splits were made (SPEC D2), `note` is what
-    a reader of any table must know about these data, `shares_classes` is False when the evaluation splits
-    hold other classes than `train` (then no classifier can be fitted on `train` for them).
+    and `validation` are never trained on. `split_protocol` names how the splits were made, `note` is what a
+    reader of any table must know about these data, `shares_classes` is False when the evaluation splits hold
+    other classes than `train` (then no classifier can be fitted on `train` for them).
     """
 
     name: str
@@ -52,7 +54,9 @@ class Dataset:
         object.__setattr__(self, "splits", MappingProxyType(dict(self.splits)))
         object.__setattr__(self, "source", MappingProxyType(dict(self.source)))
         if "train" not in self.splits:
-            raise InvalidInput(f"data set '{self.name}' has the splits {sorted(self.splits)}; 'train' is required")
+            raise InvalidInput(
+                f"data set '{self.name}' has the splits {sorted(self.splits)}; 'train' is required"
+            )
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -61,7 +65,7 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over split names, shapes, dtypes and bytes: equal content has an equal fingerprint anywhere."""
+        """SHA-256 over split names, shapes, dtypes and bytes: equal content, equal fingerprint anywhere."""
         digest = hashlib.sha256()
         for name, split in sorted(self.splits.items()):
             for part in (split.inputs, split.labels):

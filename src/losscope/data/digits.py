@@ -1,0 +1,47 @@
+"""Handwritten digits, 1,797 images of 8 x 8: the real data set that comes with the package.
+
+The test half of "Optical Recognition of Handwritten Digits" (Alpaydin and Kaynak, UCI, 1998, CC BY 4.0), as
+scikit-learn distributes it. `digits.npz` holds the gray levels 0..16 as uint8, made by
+
+    d = sklearn.datasets.load_digits()
+    numpy.savez_compressed("digits.npz", images=d.images.astype("uint8"), labels=d.target.astype("uint8"))
+"""
+
+from __future__ import annotations
+
+from importlib.resources import as_file, files
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from losscope.data.dataset import Dataset, Split
+from losscope.data.splits import class_disjoint, limit_note, rows_of, stratified_half
+
+GRAY_LEVELS = 16
+
+
+def digits(
+    *,
+    split: Literal["stratified_half", "class_disjoint"] = "stratified_half",
+    limit: Annotated[int, Field(ge=1)] | None = None,
+) -> Dataset:
+    """Splits `train` and `test`, inputs (samples, 1, 8, 8) in [0, 1]; the same split for every run.
+
+    `stratified_half` puts half of each digit on either side, `class_disjoint` trains on 0-4 and tests on 5-9.
+    `limit` keeps the first samples of each class of each split.
+    """
+    with as_file(files("losscope.data") / "digits.npz") as path, np.load(path, allow_pickle=False) as arrays:
+        images, labels = arrays["images"], arrays["labels"].astype(np.int64)
+    train = stratified_half(labels) if split == "stratified_half" else class_disjoint(labels)
+    inputs = images[:, None].astype(np.float32) / GRAY_LEVELS
+    rows = rows_of(labels, train, limit)
+    return Dataset(
+        name="digits" if split == "stratified_half" else f"digits/{split}",
+        splits={name: Split(inputs[kept], labels[kept]) for name, kept in rows.items()},
+        split_protocol=split,
+        class_names=tuple("0123456789"),
+        note=limit_note(limit),
+        shares_classes=split == "stratified_half",
+        source={"file": "digits.npz"},
+    )
