@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import relu, threshold
 
 EPSILON = 1e-12
 """Floor of a squared distance under a square root: keeps the gradient finite, and exactly 0, for equal points."""
@@ -19,7 +20,7 @@ def gram_squared_distances(embeddings: Tensor) -> Tensor:
     """All squared distances (..., samples, samples) of the rows of `embeddings` (..., samples, dim), >= 0."""
     squares = embeddings.square().sum(-1)
     products = embeddings @ embeddings.transpose(-1, -2)
-    return (squares.unsqueeze(-1) + squares.unsqueeze(-2) - 2 * products).clamp_min(0)
+    return relu(torch.sub(squares.unsqueeze(-1) + squares.unsqueeze(-2), products, alpha=2))
 
 
 def rows(matrix: Tensor, index: Tensor) -> Tensor:
@@ -44,5 +45,8 @@ def pair_squared_distances(embeddings: Tensor, first: Tensor, second: Tensor) ->
 
 
 def distances(squared: Tensor) -> Tensor:
-    """Square root with a zero gradient at 0 (a bare root gives NaN there)."""
-    return squared.clamp_min(EPSILON).sqrt()
+    """Square root with a zero gradient at 0 (a bare root gives NaN there).
+
+    `threshold` is `clamp_min` with a vectorized backward pass, which counts in all pairs of a batch.
+    """
+    return threshold(squared, EPSILON, EPSILON).sqrt()

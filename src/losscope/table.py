@@ -7,8 +7,10 @@ A study's folder:
     groups/<name>/group.json        the seeds that train together, and their digests
     groups/<name>/steps.jsonl       while running: one wide line per step for the whole group
     groups/<name>/epochs.jsonl      while running: the measurements of each finished epoch
+    groups/<name>/checkpoint.safetensors    while running: what resuming needs
+    groups/<name>/failed.json       if it failed: the records with the traceback
     groups/<name>/runs.json         when done: one RunRecord for each seed
-    groups/<name>/measurements.parquet, steps.parquet, queries.parquet    when done: long tables
+    groups/<name>/measurements.parquet, steps.parquet, queries.parquet, map.parquet    when done: long tables
 """
 
 from __future__ import annotations
@@ -59,6 +61,20 @@ QUERY = pa.schema(
         pa.field("recall_at_10", pa.float32()),
         pa.field("r_precision", pa.float32()),
         pa.field("average_precision_at_r", pa.float32()),
+    ],
+    metadata={"losscope_schema": str(SCHEMA_VERSION)},
+)
+
+MAP = pa.schema(
+    [
+        pa.field("run", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("epoch", pa.int64(), nullable=False),
+        pa.field("row", pa.int64(), nullable=False),  # row of the split
+        pa.field("label", pa.int64(), nullable=False),
+        pa.field("x", pa.float32(), nullable=False),  # first principal component of this space
+        pa.field("y", pa.float32(), nullable=False),  # second
+        pa.field("explained", pa.float32(), nullable=False),  # share of variance that the two hold
     ],
     metadata={"losscope_schema": str(SCHEMA_VERSION)},
 )
@@ -152,20 +168,30 @@ def read_measurements(folder: Path, *, steps: bool = False) -> pa.Table:
 
 
 def read_runs(folder: Path) -> list[RunRecord]:
-    """The records of all finished runs of a study."""
+    """The records of all runs of a study that are done, diverged or failed."""
     names = {field.name for field in fields(RunRecord)}
     return [
         RunRecord(**{key: value for key, value in record.items() if key in names})
         for group in groups(folder)
-        if (group / "runs.json").is_file()
-        for record in read_json(group / "runs.json")
+        for path in [group / "runs.json", group / "failed.json"]
+        if path.is_file()
+        for record in read_json(path)
     ]
 
 
 def read_queries(folder: Path) -> pa.Table:
     """Per-query retrieval results of all finished runs."""
-    tables = [read_parquet(path) for group in groups(folder) if (path := group / "queries.parquet").is_file()]
-    return pa.concat_tables(tables) if tables else QUERY.empty_table()
+    return _concatenated(folder, "queries.parquet", QUERY)
+
+
+def read_map(folder: Path) -> pa.Table:
+    """Planes of principal components of all finished groups: the first run of each."""
+    return _concatenated(folder, "map.parquet", MAP)
+
+
+def _concatenated(folder: Path, name: str, schema: pa.Schema) -> pa.Table:
+    tables = [read_parquet(path) for group in groups(folder) if (path := group / name).is_file()]
+    return pa.concat_tables(tables) if tables else schema.empty_table()
 
 
 def read_lines(path: Path) -> list[Any]:

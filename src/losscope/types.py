@@ -20,7 +20,8 @@ class LossTerms(NamedTuple):
     """The terms of a loss before any reduction. A NamedTuple of fixed-shape tensors passes `torch.func.vmap`."""
 
     values: Tensor  # (..., *terms) the loss of each term
-    valid: Tensor  # (..., *terms) bool; False where the batch offers no such term
+    valid: Tensor  # (..., *terms) bool; False where the batch offers no such term; losses of this package
+    #                return value 0 with gradient 0 there, a user's own loss may return anything
 
 
 class Pairs(NamedTuple):
@@ -33,19 +34,24 @@ class Pairs(NamedTuple):
 
 
 class Triplets(NamedTuple):
-    """Triplets of rows of a batch; the index tensors broadcast against each other to the shape of `valid`.
+    """A list of triplets of rows of a batch; the four tensors have one shape, that of the terms."""
 
-    A list of triplets has `(..., T)` in all four. All triplets of a batch are P positive pairs times its N samples:
-    anchor and positive `(..., P, 1)`, negative `(1, N)` holding 0 .. N - 1, valid `(..., P, N)`.
-    """
-
-    anchor: Tensor
-    positive: Tensor
-    negative: Tensor
-    valid: Tensor
+    anchor: Tensor  # (..., triplets) int64 row of the batch
+    positive: Tensor  # (..., triplets) int64 row of the batch
+    negative: Tensor  # (..., triplets) int64 row of the batch
+    valid: Tensor  # (..., triplets) bool
 
 
-Tuples = Pairs | Triplets
+class BatchTriplets(NamedTuple):
+    """All triplets of a batch: each positive pair with every row of another class. Terms (..., pairs, samples)."""
+
+    anchor: Tensor  # (..., pairs) int64 row of the batch
+    positive: Tensor  # (..., pairs) int64 row of the batch
+    paired: Tensor  # (..., pairs) bool; False for padding
+    differs: Tensor  # (..., samples, samples) bool; True where the two rows are of different classes
+
+
+Tuples = Pairs | Triplets | BatchTriplets
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import relu
 
 from losscope.distances import distances, pair_squared_distances
 from losscope.types import LossTerms, Pairs
@@ -29,5 +30,6 @@ def contrastive(embeddings: Tensor, pairs: Pairs, *, margin: float | Tensor = 1.
     [0.0, 0.0111]
     """
     squared = pair_squared_distances(embeddings, pairs.first, pairs.second)
-    gap = (margin - distances(squared)).clamp_min(0)
-    return LossTerms(torch.where(pairs.same, squared, gap.square()), pairs.valid)
+    gap = relu(margin - distances(squared))
+    values = torch.where(pairs.same, squared, gap.square())
+    return LossTerms(torch.where(pairs.valid, values, 0.0), pairs.valid)

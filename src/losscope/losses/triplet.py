@@ -12,15 +12,22 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import relu
 
 from losscope.distances import distances, entries, gram_squared_distances, pair_squared_distances, rows
-from losscope.types import LossTerms, Triplets
+from losscope.types import BatchTriplets, LossTerms, Triplets
 
 
 def triplet(
-    embeddings: Tensor, triplets: Triplets, *, margin: float | Tensor = 1.0, squared: bool = False
+    embeddings: Tensor,
+    triplets: Triplets | BatchTriplets,
+    *,
+    margin: float | Tensor = 1.0,
+    squared: bool = False,
 ) -> LossTerms:
-    """Terms (..., *triplets) for `embeddings` (..., samples, dim); `margin` in the unit of the distance used.
+    """Terms of `embeddings` (..., samples, dim): (..., triplets), or (..., pairs, samples) for all of a batch.
+
+    `margin` > 0 in the unit of the distance used.
 
     Relations: pytorch-metric-learning's TripletMarginLoss is this with `power=2 if squared else 1`, margin 0.05 and a
     mean over non-zero terms by default; torch.nn.TripletMarginLoss is the unsquared form, adding 1e-6 to differences.
@@ -30,15 +37,18 @@ def triplet(
     >>> round(triplet(z, one, squared=True).values.item(), 4), round(triplet(z, one).values.item(), 4)
     (0.0, 0.4802)
     """
-    anchor, positive, negative, valid = triplets
-    if anchor.shape[-1] == negative.shape[-1]:  # a list of triplets
-        to_positive = pair_squared_distances(embeddings, anchor, positive)
-        to_negative = pair_squared_distances(embeddings, anchor, negative)
-        if not squared:
-            to_positive, to_negative = distances(to_positive), distances(to_negative)
-    else:  # positive pairs times all samples of the batch
+    anchor, positive = triplets.anchor, triplets.positive
+    if isinstance(triplets, BatchTriplets):
         matrix = gram_squared_distances(embeddings)
         matrix = matrix if squared else distances(matrix)
-        to_positive = entries(matrix, anchor.squeeze(-1), positive.squeeze(-1)).unsqueeze(-1)
-        to_negative = rows(matrix, anchor.squeeze(-1))
-    return LossTerms((to_positive - to_negative + margin).clamp_min(0), valid)
+        # An infinite distance where there is no triplet makes the hinge 0 there: no mask over all triplets.
+        to_positive = torch.where(triplets.paired, entries(matrix, anchor, positive), -torch.inf)
+        to_negative = rows(matrix + torch.where(triplets.differs, 0.0, torch.inf), anchor)
+        violation = (to_positive + margin).unsqueeze(-1) - to_negative
+        return LossTerms(relu(violation), rows(triplets.differs, anchor) & triplets.paired.unsqueeze(-1))
+    to_positive = pair_squared_distances(embeddings, anchor, positive)
+    to_negative = pair_squared_distances(embeddings, anchor, triplets.negative)
+    if not squared:
+        to_positive, to_negative = distances(to_positive), distances(to_negative)
+    violation = relu(to_positive - to_negative + margin)
+    return LossTerms(torch.where(triplets.valid, violation, 0.0), triplets.valid)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from losscope.distances import distances, gram_squared_distances
-from losscope.types import OUTLIER, Pairs, Triplets
+from losscope.distances import distances, entries, gram_squared_distances, rows
+from losscope.types import OUTLIER, BatchTriplets, Pairs, Triplets
 
 
 def same_class(labels: Tensor) -> Tensor:
@@ -43,16 +43,14 @@ def positive_pairs(labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return packed[0].view(shape), packed[1].view(shape), packed[2].bool().view(shape)
 
 
-def triplets_of(labels: Tensor, anchor: Tensor, positive: Tensor, valid: Tensor) -> Triplets:
-    """Triplets (..., P, N) of positive pairs (..., P) with every sample of the batch of another class."""
-    candidates = torch.arange(labels.shape[-1], device=labels.device).unsqueeze(0)
-    differs = labels.gather(-1, anchor).unsqueeze(-1) != labels.unsqueeze(-2)
-    return Triplets(anchor.unsqueeze(-1), positive.unsqueeze(-1), candidates, differs & valid.unsqueeze(-1))
+def different_class(labels: Tensor) -> Tensor:
+    """(..., N, N) bool: row and column are of different classes (outliers count as one class)."""
+    return labels.unsqueeze(-1) != labels.unsqueeze(-2)
 
 
-def all_triplets(labels: Tensor) -> Triplets:
+def all_triplets(labels: Tensor) -> BatchTriplets:
     """All triplets of a batch with labels (..., N)."""
-    return triplets_of(labels, *positive_pairs(labels))
+    return BatchTriplets(*positive_pairs(labels), different_class(labels))
 
 
 def batch_hard(embeddings: Tensor, labels: Tensor) -> Triplets:
@@ -63,24 +61,24 @@ def batch_hard(embeddings: Tensor, labels: Tensor) -> Triplets:
     """
     squared = gram_squared_distances(embeddings.detach())
     same = same_class(labels)
-    differs = (labels.unsqueeze(-1) != labels.unsqueeze(-2)) & (labels != OUTLIER).unsqueeze(-1)
+    differs = different_class(labels) & (labels != OUTLIER).unsqueeze(-1)
     positive = torch.where(same, squared, -1.0).argmax(-1)
     negative = torch.where(differs, squared, torch.inf).argmin(-1)
     anchor = torch.arange(labels.shape[-1], device=labels.device).expand_as(labels)
     return Triplets(anchor, positive, negative, same.any(-1) & differs.any(-1))
 
 
-def semi_hard(embeddings: Tensor, triplets: Triplets, *, margin: float, squared: bool) -> Triplets:
-    """Of all triplets (..., P, N), for each positive pair the nearest negative that is farther than the positive but
-    by less than the margin: (..., P) triplets. A pair without such a negative has no term.
+def semi_hard(embeddings: Tensor, triplets: BatchTriplets, *, margin: float, squared: bool) -> Triplets:
+    """For each positive pair the nearest negative that is farther than the positive, but by less than the margin:
+    (..., pairs) triplets. A pair without such a negative has no term.
 
     Schroff, Kalenichenko and Philbin, "FaceNet", 2015, section 3.2.
     """
+    anchor, positive, paired, differs = triplets
     matrix = gram_squared_distances(embeddings.detach())
     matrix = matrix if squared else distances(matrix)
-    anchor, positive = triplets.anchor.squeeze(-1), triplets.positive.squeeze(-1)
-    to_negative = torch.gather(matrix, -2, triplets.anchor.expand(triplets.valid.shape))
-    to_positive = torch.gather(to_negative, -1, triplets.positive)
-    candidate = triplets.valid & (to_negative > to_positive) & (to_negative < to_positive + margin)
+    to_positive = entries(matrix, anchor, positive).unsqueeze(-1)
+    to_negative = rows(torch.where(differs, matrix, torch.inf), anchor)
+    candidate = (to_negative > to_positive) & (to_negative < to_positive + margin)
     negative = torch.where(candidate, to_negative, torch.inf).argmin(-1)
-    return Triplets(anchor, positive, negative, candidate.any(-1))
+    return Triplets(anchor, positive, negative, candidate.any(-1) & paired)

@@ -1,0 +1,46 @@
+"""Sizes of gradients and updates, before any clipping. `runs` leading axes are kept.
+
+The reduction of the loss belongs to every number here: under a sum over a batch of 64 terms all but `update_ratio`
+are 64 times larger than under a mean. Class vectors (proxies, center banks) never count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def tensor_norms(gradients: Sequence[Tensor], *, runs: int = 0) -> Tensor:
+    """L2 norm of each parameter tensor's gradient: (*runs, tensors)."""
+    return torch.stack([part.flatten(runs).norm(dim=-1) for part in gradients], dim=-1)
+
+
+def gradient_norm(gradients: Sequence[Tensor], *, runs: int = 0) -> Tensor:
+    """L2 norm over all encoder parameters."""
+    return tensor_norms(gradients, runs=runs).norm(dim=-1)
+
+
+def gradient_norm_tensor_mean(gradients: Sequence[Tensor], *, runs: int = 0) -> Tensor:
+    """Mean over parameter tensors of the tensor's L2 norm: the reading that fits paper A's Table 2."""
+    return tensor_norms(gradients, runs=runs).mean(dim=-1)
+
+
+def gradient_norm_embedding(gradient: Tensor) -> Tensor:
+    """Frobenius norm of ∂L/∂Z (..., samples, dim)."""
+    return gradient.flatten(-2).norm(dim=-1)
+
+
+def gradient_norm_embedding_tangential(gradient: Tensor, embeddings: Tensor) -> Tensor:
+    """Mean over samples of |(I - zzᵀ) ∂L/∂z|: the part that moves an embedding along the unit sphere.
+
+    Both arguments (..., samples, dim); embeddings of unit length.
+    """
+    radial = (gradient * embeddings).sum(-1)
+    return (gradient.square().sum(-1) - radial.square()).clamp_min(0).sqrt().mean(-1)
+
+
+def update_ratio(before: Tensor, after: Tensor) -> Tensor:
+    """|Δθ| / |θ| of a step, for parameters (..., parameters): under Adam free of the loss's scale."""
+    return (after - before).norm(dim=-1) / before.norm(dim=-1)

@@ -1,0 +1,86 @@
+"""GREEDINESS: which terms still push, and how fast the loss and the classes settle.
+
+A term is active if its value exceeds 1e-8 (float32 never returns exactly 0 for the distance of two equal points).
+Native active ratios are not comparable across losses: a positive pair of contrastive loss is always active, so its
+ratio can't fall below the share of positives. Source: Zeng et al. 2025 (arXiv 2510.02161), section 2.3.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from losscope.types import LossTerms
+
+ACTIVE_ABOVE = 1e-8
+
+
+def active_ratio(terms: LossTerms, *, runs: int = 0) -> Tensor:
+    """Active terms over valid terms; NaN where no term is valid."""
+    active = (terms.values > ACTIVE_ABOVE) & terms.valid
+    return active.flatten(runs).sum(-1) / terms.valid.flatten(runs).sum(-1)
+
+
+def active_ratio_positive(terms: LossTerms, same: Tensor, *, runs: int = 0) -> Tensor:
+    """Active ratio of the positive pairs; `same` as in Pairs."""
+    return active_ratio(LossTerms(terms.values, terms.valid & same), runs=runs)
+
+
+def active_ratio_negative(terms: LossTerms, same: Tensor, *, runs: int = 0) -> Tensor:
+    """Active ratio of the negative pairs; `same` as in Pairs."""
+    return active_ratio(LossTerms(terms.values, terms.valid & ~same), runs=runs)
+
+
+def loss_decay_epoch(losses: Sequence[float], *, share: float = 0.1, floor: float = 0.0) -> int | None:
+    """First epoch (1-based) whose mean loss, in excess of `floor`, is at most `share` of that before training.
+
+    `losses[0]` is one pass before training, `losses[e]` the mean over the steps of epoch e. None: never, a censored
+    value, not a missing one.
+
+    >>> loss_decay_epoch([1.0, 0.5, 0.09, 0.2]), loss_decay_epoch([1.0, 0.5])
+    (2, None)
+    """
+    for epoch, loss in enumerate(losses[1:], start=1):
+        if loss - floor <= share * (losses[0] - floor):
+            return epoch
+    return None
+
+
+def _progress(ratios: Sequence[float]) -> list[float] | None:
+    """Share of the total change of log ratio covered by each epoch; None where there is nothing to cover."""
+    if len(ratios) < 2 or not all(math.isfinite(ratio) and ratio > 0 for ratio in ratios):
+        return None
+    logs = [math.log(ratio) for ratio in ratios]
+    total = logs[-1] - logs[0]
+    return [(log - logs[0]) / total for log in logs] if total else None
+
+
+def compaction_epoch(ratios: Sequence[float]) -> float | None:
+    """First, interpolated, epoch at which log(intra/inter ratio) has covered half of its total change.
+
+    `ratios[0]` before training. A speed of compaction that needs no loss, so it compares across losses.
+
+    >>> compaction_epoch([1.0, 0.5, 0.25]), compaction_epoch([1.0, 0.1, 0.1])
+    (1.0, 0.5)
+    """
+    progress = _progress(ratios)
+    if progress is None:
+        return None
+    after = next(epoch for epoch, covered in enumerate(progress) if covered >= 0.5)
+    before = progress[after - 1]
+    return after - 1 + (0.5 - before) / (progress[after] - before)
+
+
+def compaction_area(ratios: Sequence[float]) -> float | None:
+    """Area between the curve of `compaction_epoch` and its end, as a share of training: 0 at once, ½ linear.
+
+    >>> compaction_area([1.0, 0.5, 0.25])
+    0.5
+    """
+    progress = _progress(ratios)
+    if progress is None:
+        return None
+    gaps = [1 - covered for covered in progress]
+    return sum((left + right) / 2 for left, right in zip(gaps, gaps[1:], strict=False)) / (len(gaps) - 1)

@@ -1,0 +1,59 @@
+"""Classification from frozen embeddings: k nearest neighbors and a linear probe, fitted on one split, scored on another."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy.optimize import minimize
+from torch import Tensor
+from torch.nn import functional as F
+
+from losscope.neighbors import similarity_blocks
+from losscope.types import OUTLIER
+
+
+def knn_accuracy(
+    train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor, *, k: int = 5, block: int = 512
+) -> float:
+    """Share of test samples whose k nearest training samples vote for their label (paper A: k = 5, Euclidean).
+
+    On unit-length embeddings (samples, dim) Euclidean and cosine order agree; inputs are normalized. A tied vote goes
+    to the smallest label, as in scikit-learn. Outliers neither vote nor are scored.
+    """
+    known, asked = train_labels != OUTLIER, test_labels != OUTLIER
+    gallery, votes = F.normalize(train[known].float(), dim=-1), train_labels[known]
+    queries, truth = F.normalize(test[asked].float(), dim=-1), test_labels[asked]
+    classes, place = torch.unique(votes, return_inverse=True)
+    right = 0
+    for rows, similarities in similarity_blocks(queries, gallery, block=block):
+        nearest = place[similarities.topk(min(k, len(gallery)), dim=1).indices]
+        counts = F.one_hot(nearest, len(classes)).sum(1)
+        right += int((classes[counts.argmax(1)] == truth[rows]).sum())
+    return right / len(truth)
+
+
+def linear_probe_accuracy(
+    train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor, *, ridge: float = 1e-4
+) -> float:
+    """Accuracy of multinomial logistic regression on embeddings (samples, dim), minimized by L-BFGS.
+
+    The objective is mean cross-entropy + ridge/2 |W|²; the bias is not penalized. Outliers are left out.
+    """
+    known, asked = train_labels != OUTLIER, test_labels != OUTLIER
+    classes, truth = torch.unique(train_labels[known], return_inverse=True)
+    points = F.normalize(train[known].double(), dim=-1)
+    shape = (points.shape[1] + 1, len(classes))
+
+    def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        weights = torch.from_numpy(flat).to(points.device).view(shape)
+        logits = torch.addmm(weights[-1], points, weights[:-1])
+        probability = logits.softmax(1)
+        loss = F.cross_entropy(logits, truth) + ridge / 2 * weights[:-1].square().sum()
+        residual = (probability - F.one_hot(truth, len(classes))) / len(points)
+        gradient = torch.cat([points.T @ residual + ridge * weights[:-1], residual.sum(0, keepdim=True)])
+        return loss.item(), gradient.flatten().cpu().numpy()
+
+    found = minimize(objective, np.zeros(shape[0] * shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 200})
+    weights = torch.from_numpy(found.x).to(points.device).view(shape)
+    scores = torch.addmm(weights[-1], F.normalize(test[asked].double(), dim=-1), weights[:-1])
+    return float((classes[scores.argmax(1)] == test_labels[asked]).double().mean())

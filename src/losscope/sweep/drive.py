@@ -1,0 +1,135 @@
+"""`losscope.run`: a study into a folder, resuming what is there."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from losscope.errors import InvalidInput, InvalidStudy
+from losscope.studies import load
+from losscope.study import NUMERICS_VERSION, Study
+from losscope.sweep.local import Executor, InProcess, Processes
+from losscope.sweep.plan import Plan, plan
+from losscope.table import SCHEMA_VERSION, RunRecord, read_json, write_json
+from losscope.training.run import Extensions, Place, Progress
+
+PACKAGES = ("torch", "numpy", "scipy", "pyarrow", "safetensors", "pydantic")
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """Where a study's record lies, and how its runs ended this time."""
+
+    folder: Path
+    records: tuple[RunRecord, ...]  # of this invocation
+    finished_before: int  # runs that were there already
+
+    @property
+    def failed(self) -> tuple[RunRecord, ...]:
+        return tuple(record for record in self.records if record.status == "failed")
+
+
+def run(
+    study: Study | str | Path,
+    out: str | Path,
+    *,
+    data: str | Path | None = None,
+    device: str = "cpu",
+    jobs: int | None = None,
+    losses: Mapping[str, Any] | None = None,
+    models: Mapping[str, Any] | None = None,
+    progress: Callable[[Plan], Progress] | None = None,
+) -> StudyResult:
+    """Train and measure what `out` does not hold yet of a study (an object, a file, or the name of a shipped one).
+
+    `data` is the data folder (default: the environment variable LOSSCOPE_DATA); `jobs` the number of processes (default:
+    the cores this process may use; 1 with the user's own `losses` or `models`). Interrupt it at any time: the next call
+    goes on. Raises InvalidStudy, InvalidInput or MissingData before any training starts.
+    """
+    study = study if isinstance(study, Study) else load(study)
+    place = make_place(data, device, losses, models)
+    folder = Path(out)
+    planned = plan(study, folder, place)
+    _claim(folder, study)
+    _write_manifest(folder, study, planned, device)
+    own = bool(place.extensions.losses or place.extensions.models)
+    jobs = 1 if own else min(jobs or len(os.sched_getaffinity(0)), max(len(planned.units), 1))
+    report = progress(planned) if progress else lambda name, done, total: None
+    executor: Executor = InProcess(place, report) if jobs == 1 else Processes(place, report, jobs)
+    for unit in sorted(planned.units, key=lambda unit: unit.cell.loss.name == "none"):  # the long ones first
+        executor.submit(unit)
+    records = [record for _, ended in executor.finished() for record in ended]
+    return StudyResult(folder, tuple(records), planned.finished)
+
+
+def make_place(data: str | Path | None, device: str, losses: Mapping[str, Any] | None = None,
+               models: Mapping[str, Any] | None = None) -> Place:
+    """Where units run, checked."""
+    import torch
+
+    folder = Path(data) if data else Path(os.environ["LOSSCOPE_DATA"]) if os.environ.get("LOSSCOPE_DATA") else None
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InvalidInput(f"device '{device}' can't be used ({str(error).splitlines()[0]}); expected 'cpu', or 'cuda' "
+                           "on a machine with a GPU and a CUDA build of torch") from None
+    return Place(folder, device, Extensions(losses or {}, models or {}))
+
+
+def _claim(folder: Path, study: Study) -> None:
+    """Make the folder this study's, or refuse: a folder holds one study, whose seeds may grow."""
+    path = folder / "study.json"
+    document = {"schema": SCHEMA_VERSION, "seeds": study.seed_list, **study.comparable()}
+    if path.is_file():
+        there = read_json(path)
+        ours = study.model_validate(study.model_dump()).comparable()
+        differing = sorted(key for key in ours if there.get(key) != ours[key])
+        if differing:
+            raise InvalidStudy(f"{folder} holds another study: {', '.join(differing)} differ from '{there.get('name')}'; "
+                               "choose another --out, or repeat the command that made it")
+        document["seeds"] = sorted({*there["seeds"], *study.seed_list})
+    elif folder.is_dir() and any(folder.iterdir()):
+        raise InvalidStudy(f"{folder} is not empty and holds no study; choose another --out")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(path, document)
+    except OSError as error:
+        raise InvalidInput(f"can't write to {folder} ({error.strerror}); choose a folder that can be written") from error
+
+
+def _write_manifest(folder: Path, study: Study, planned: Plan, device: str) -> None:
+    """Add this invocation: what the numbers were made with."""
+    path = folder / "manifest.json"
+    manifest = read_json(path) if path.is_file() else {"schema": SCHEMA_VERSION, "invocations": []}
+    manifest["data_fingerprints"] = {name: {str(seed): value for seed, value in prints.items()}
+                                     for name, prints in planned.fingerprints.items()}
+    manifest["invocations"].append({
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "command": sys.argv,
+        "losscope": version("losscope"),
+        "numerics": NUMERICS_VERSION,
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "device": device,
+        "threads_per_process": 1,
+        "seeds": list(study.seed_list),
+        "runs_planned": sum(len(unit.cell.seeds) for unit in planned.units),
+        "runs_finished_before": planned.finished,
+    })
+    write_json(path, manifest)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

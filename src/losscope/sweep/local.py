@@ -1,0 +1,120 @@
+"""Units over processes of this machine, one torch thread each.
+
+Small models gain nothing from threads inside a run, and on a busy machine lose a hundredfold to them; so the
+tool runs one thread per process and `jobs` processes. With one job everything runs in the calling process.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import traceback
+from collections.abc import Iterator
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Protocol
+
+from losscope.table import RunRecord
+from losscope.training.run import Place, Progress, Unit, run_unit
+
+
+class Executor(Protocol):
+    """Where units run: hand them in, take their records as they end."""
+
+    def submit(self, unit: Unit) -> None: ...
+
+    def finished(self) -> Iterator[tuple[Unit, list[RunRecord]]]: ...
+
+
+class InProcess:
+    """Runs units one after the other in the calling process: for one job, and for a user's own losses and models."""
+
+    def __init__(self, place: Place, progress: Progress) -> None:
+        self.place, self.progress = place, progress
+        self.units: list[Unit] = []
+
+    def submit(self, unit: Unit) -> None:
+        self.units.append(unit)
+
+    def finished(self) -> Iterator[tuple[Unit, list[RunRecord]]]:
+        import torch
+
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            while self.units:
+                unit = self.units.pop(0)
+                yield unit, run_unit(unit, self.place, self.progress)
+        finally:
+            torch.set_num_threads(threads)
+
+
+class Processes:
+    """At most `jobs` processes at a time, each for one unit. A process that dies leaves its unit for the next time."""
+
+    def __init__(self, place: Place, progress: Progress, jobs: int) -> None:
+        self.place, self.progress, self.jobs = place, progress, jobs
+        self.units: list[Unit] = []
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when the children load torch
+        method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+        self.context = multiprocessing.get_context(method)
+        if method == "forkserver":
+            self.context.set_forkserver_preload(["losscope.training.run"])
+
+    def submit(self, unit: Unit) -> None:
+        self.units.append(unit)
+
+    def finished(self) -> Iterator[tuple[Unit, list[RunRecord]]]:
+        running: dict[Connection, tuple[Unit, BaseProcess]] = {}
+        try:
+            while self.units or running:
+                while self.units and len(running) < self.jobs:
+                    unit = self.units.pop(0)
+                    ours, theirs = self.context.Pipe(duplex=False)
+                    process = self.context.Process(target=_work, args=(unit, self.place, theirs), daemon=True)
+                    process.start()
+                    theirs.close()
+                    running[ours] = unit, process
+                for ready in wait(list(running)):
+                    assert isinstance(ready, Connection)
+                    unit, process = running[ready]
+                    try:
+                        message = ready.recv()
+                    except EOFError:  # ended without a word
+                        process.join()
+                        del running[ready]
+                        yield unit, _lost(unit, process.exitcode)
+                        continue
+                    if isinstance(message, list):
+                        process.join()
+                        del running[ready]
+                        yield unit, message
+                    else:
+                        self.progress(*message)
+        finally:
+            for _, process in running.values():
+                process.terminate()
+            for _, process in running.values():
+                process.join()
+
+
+def _work(unit: Unit, place: Place, connection: Connection) -> None:
+    import signal
+
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    torch.set_num_threads(1)
+    connection.send(run_unit(unit, place, lambda *message: connection.send(message)))
+
+
+def _lost(unit: Unit, exitcode: int | None) -> list[RunRecord]:
+    """Records for a process that died (out of memory, killed): failed here, resumed by the next invocation."""
+    shared = {name: unit.group[name] for name in ("dataset", "protocol", "loss", "variant")}
+    reason = "".join(traceback.format_exception_only(RuntimeError(f"the process ended with exit code {exitcode}")))
+    return [
+        RunRecord(run=run, seed=seed, **shared, status="failed", epochs=0, updates=0, samples=0, terms=0, seconds=0.0,
+                  cpu_seconds=0.0, data_fingerprint=fingerprint, error=reason)
+        for run, seed, fingerprint in zip(unit.group["runs"], unit.group["seeds"], unit.group["data_fingerprints"],
+                                          strict=True)
+    ]

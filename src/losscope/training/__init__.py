@@ -1,0 +1,1 @@
+"""Training: batches, models, the one loop, and one cell's way from data to records."""

@@ -1,0 +1,178 @@
+"""The one training loop. Every tensor has a leading run axis; a single run has length 1.
+
+Runs never meet: their losses are summed, never averaged, and every norm, mask and statistic is taken per run. A run
+whose loss or gradient is not finite keeps its slot with its gradient set to zero, so the others stay bit-identical.
+Nothing inside an epoch waits for the device: traces are read once, at its end.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from losscope.diagnostics.gradients import (
+    gradient_norm_embedding,
+    gradient_norm_embedding_tangential,
+    tensor_norms,
+    update_ratio,
+)
+from losscope.diagnostics.greediness import ACTIVE_ABOVE
+from losscope.losses.reductions import masked, mean_over_sides, mean_over_valid
+from losscope.study import Optimizer
+from losscope.training.batches import Sampler, Step
+from losscope.training.models import Encoder
+from losscope.types import Loss, LossTerms, Pairs, Tuples
+
+Trace = dict[str, Tensor]
+"""Step diagnostics of one epoch: name -> (steps, runs) on the CPU."""
+
+OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+
+
+@dataclass
+class Inputs:
+    """The training inputs of a stack: `(samples, ...)` shared by all runs, or `(runs, samples, ...)`."""
+
+    values: Tensor
+    shared: bool
+
+    def take(self, rows: Tensor) -> Tensor:
+        """Inputs (runs, n, ...) at `rows` (runs, n)."""
+        flat = self.values if self.shared else self.values.flatten(0, 1)
+        if not self.shared:
+            rows = rows + self.values.shape[1] * torch.arange(len(rows), device=rows.device).unsqueeze(1)
+        return flat.index_select(0, rows.flatten()).view(*rows.shape, *flat.shape[1:])
+
+
+class Stack:
+    """Runs that train together: parameters (runs, parameters), optimizer state, and which runs are alive."""
+
+    def __init__(self, encoder: Encoder, loss: Loss, hyperparameters: dict[str, object], optimizer: Optimizer,
+                 sampler: Sampler, inputs: Inputs, parameters: Tensor, *, observe: bool = True) -> None:
+        self.encoder, self.loss, self.hyperparameters = encoder, loss, hyperparameters
+        self.sampler, self.inputs, self.observe = sampler, inputs, observe
+        self.parameters = parameters.requires_grad_()
+        self.optimizer = OPTIMIZERS[optimizer.name]([self.parameters], lr=optimizer.lr, fused=True,
+                                                    weight_decay=optimizer.weight_decay)
+        self.samples = 0  # embedded in updates so far, by each run
+        self.alive = torch.ones(len(parameters), dtype=torch.bool, device=parameters.device)
+
+    def train_epoch(self, epoch: int) -> Trace:
+        """One epoch of updates."""
+        return read([self._update(step) for step in self.sampler.epoch(epoch)])
+
+    @torch.no_grad()
+    def measure_epoch(self, epoch: int, steps: int | None = None) -> Trace:
+        """Loss and activity of the first `steps` steps of an epoch, without updates."""
+        rows = []
+        for step in itertools.islice(self.sampler.epoch(epoch), steps):
+            _, terms, tuples, loss = self._forward(step)
+            rows.append({"loss": loss, **activity(terms, tuples)})
+        return read(rows)
+
+    def _forward(self, step: Step) -> tuple[Tensor, LossTerms, Tuples, Tensor]:
+        embeddings = self.encoder.embed(self.parameters, self.inputs.take(step.rows))
+        tuples = self.sampler.mine(embeddings, step)
+        terms = stacked_terms(self.loss, embeddings, tuples, self.hyperparameters)
+        if self.sampler.batch.balance == "sides" and isinstance(tuples, Pairs):
+            loss = mean_over_sides(terms, tuples.same, runs=1)
+        else:
+            loss = mean_over_valid(terms, runs=1)
+        return embeddings, terms, tuples, loss
+
+    def _update(self, step: Step) -> dict[str, Tensor]:
+        embeddings, terms, tuples, loss = self._forward(step)
+        self.samples += step.rows.shape[1]
+        by_embedding, gradient = torch.autograd.grad(loss.sum(), (embeddings, self.parameters))
+        norms = tensor_norms(self.encoder.layers(gradient), runs=1)
+        norm = norms.norm(dim=-1)
+        self.alive = self.alive & loss.isfinite() & norm.isfinite()
+        before = self.parameters.detach().clone() if self.observe else None
+        self.parameters.grad = torch.where(self.alive.unsqueeze(1), gradient, 0.0)
+        self.optimizer.step()
+        if before is None:
+            return {"loss": loss.detach()}
+        return {
+            "loss": loss.detach(),
+            **activity(terms, tuples),
+            "gradient_norm": norm,
+            "gradient_norm_tensor_mean": norms.mean(dim=-1),
+            "gradient_norm_embedding": gradient_norm_embedding(by_embedding),
+            "gradient_norm_embedding_tangential": gradient_norm_embedding_tangential(
+                by_embedding, embeddings.detach()),
+            "update_ratio": update_ratio(before, self.parameters.detach()),
+        }
+
+    @torch.no_grad()
+    def embed(self, inputs: Inputs) -> Tensor:
+        """Embeddings (runs, samples, dim) of one split, in blocks that bound memory."""
+        runs = len(self.parameters)
+        samples = len(inputs.values) if inputs.shared else inputs.values.shape[1]
+        numel = inputs.values[0].numel() // (1 if inputs.shared else samples)
+        block = max(64, 2**20 // max(numel, 1))
+        parts = []
+        for start in range(0, samples, block):
+            cut = slice(start, start + block)
+            part = (inputs.values[cut].expand(runs, *inputs.values[cut].shape) if inputs.shared
+                    else inputs.values[:, cut])
+            parts.append(self.encoder.embed(self.parameters, part))
+        return torch.cat(parts, dim=1)
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that the next epoch depends on."""
+        kept = {"parameters": self.parameters.detach(), "alive": self.alive}
+        for name, value in self.optimizer.state[self.parameters].items():
+            if isinstance(value, Tensor):
+                kept[f"optimizer.{name}"] = value
+        return kept
+
+    @torch.no_grad()
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Go on from `state()` of an equal stack."""
+        self.parameters.copy_(state["parameters"])
+        self.alive = state["alive"].to(self.alive.device)
+        self.optimizer.state[self.parameters] = {
+            name.removeprefix("optimizer."): value.to(self.parameters.device)
+            for name, value in state.items() if name.startswith("optimizer.")
+        }
+
+
+def read(rows: list[dict[str, Tensor]]) -> Trace:
+    """The traces of all steps of an epoch, brought to the CPU at once."""
+    if not rows:
+        return {}
+    names = list(rows[0])
+    values = torch.stack([torch.stack([row[name].to(torch.float64) for name in names]) for row in rows]).cpu()
+    return {name: values[:, place] for place, name in enumerate(names)}
+
+
+def stacked_terms(loss: Loss, embeddings: Tensor, tuples: Tuples, hyperparameters: dict[str, object]) -> LossTerms:
+    """The masked terms of all runs, by the way of stacking that the loss allows."""
+    if loss.stacking == "native":
+        return loss.terms(embeddings, tuples, **hyperparameters)
+    runs = len(embeddings)
+    spread = tuple(part if part.ndim == embeddings.ndim - 1 else part.expand(runs, *part.shape) for part in tuples)
+
+    def one_run(points: Tensor, parts: tuple[Tensor, ...]) -> LossTerms:
+        return masked(loss.terms(points, type(tuples)(*parts), **hyperparameters))
+
+    if loss.stacking == "vmap":
+        stacked: LossTerms = torch.func.vmap(one_run)(embeddings, spread)
+        return stacked
+    each = [one_run(points, parts) for points, *parts in zip(embeddings, *spread, strict=True)]
+    return LossTerms(*(torch.stack(parts) for parts in zip(*each, strict=True)))
+
+
+def activity(terms: LossTerms, tuples: Tuples) -> dict[str, Tensor]:
+    """How many terms are valid and active, for each run; pairs also by sign. Expects masked terms."""
+    # Comparing in place keeps floats, ten times faster to count than booleans.
+    active = terms.values.detach().clone().gt_(ACTIVE_ABOVE).flatten(1)
+    valid = terms.valid.flatten(1)
+    counts = {"terms": valid.sum(-1, dtype=torch.int32), "active": active.sum(-1)}
+    if isinstance(tuples, Pairs):
+        counts["terms_positive"] = (valid & tuples.same).sum(-1, dtype=torch.int32)
+        counts["active_positive"] = (active * tuples.same).sum(-1)
+    return counts

@@ -1,0 +1,149 @@
+"""What is measured on a stack's embeddings at the end of an epoch: compact rows for the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from losscope import diagnostics
+from losscope.data.dataset import Dataset
+from losscope.diagnostics.variance import class_statistics
+from losscope.errors import InvalidInput
+from losscope.evaluation import Retrieval, knn_accuracy, linear_probe_accuracy, retrieval
+from losscope.training.loop import Inputs, Stack
+from losscope.training.prepare import stack
+from losscope.training.records import GroupRecord, Row
+from losscope.types import OUTLIER
+
+Keep = Callable[[int, str, int, Tensor, Retrieval], None]
+
+KS = (1, 5, 10)
+MAP_ROWS = 2000
+
+GEOMETRY = (
+    "intra_class_variance_mean", "intra_class_variance_unbiased_mean", "intra_class_variance_over_classes",
+    "inter_class_distance_mean", "inter_class_distance_mean_corrected", "inter_class_distance_variance",
+    "inter_class_squared_distance_mean", "intra_inter_ratio",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """One split as a stack embeds it: (runs, samples, dim), labels (runs, samples)."""
+
+    embeddings: Tensor
+    labels: Tensor
+
+
+def geometry_rows(split: str, epoch: int, embedded: Embedded) -> Iterator[Row]:
+    """VARIANCE and effective rank of one split."""
+    for run, (points, labels) in enumerate(zip(embedded.embeddings, embedded.labels, strict=True)):
+        statistics = class_statistics(points, labels)
+        if len(statistics.classes) < 2:
+            continue  # nothing can be said between classes: no rows rather than rows of NaN
+        for label, value in zip(statistics.classes.tolist(), statistics.variances.tolist(), strict=True):
+            yield run, split, epoch, "intra_class_variance", label, value
+        for name in GEOMETRY:
+            yield run, split, epoch, name, None, getattr(diagnostics, name)(statistics).item()
+        rank = diagnostics.effective_rank(points[labels != OUTLIER])
+        yield run, split, epoch, "effective_rank", None, rank.item()
+
+
+def evaluation_rows(splits: Mapping[str, Embedded], epoch: int, *, shares_classes: bool, keep: Keep) -> Iterator[Row]:
+    """Retrieval within each split that is not trained on, and classifiers fitted on `train` and scored on it.
+
+    `keep(run, split, epoch, labels, retrieval)` takes the per-query results.
+    """
+    train = splits["train"]
+    for split, embedded in splits.items():
+        if split.startswith("train"):
+            continue
+        for run, (points, labels) in enumerate(zip(embedded.embeddings, embedded.labels, strict=True)):
+            if not bool(points.isfinite().all()):
+                continue  # a diverged run has no neighbors
+            try:
+                found = retrieval(points, labels, KS)
+            except InvalidInput:
+                continue  # no class with two samples: a split too small to query
+            for k, value in found.recall_at_k.items():
+                yield run, split, epoch, "recall_at_k", k, value
+            yield run, split, epoch, "r_precision", None, found.r_precision
+            yield run, split, epoch, "map_at_r", None, found.map_at_r
+            keep(run, split, epoch, labels, found)
+            if shares_classes:
+                known = (train.embeddings[run], train.labels[run], points, labels)
+                yield run, split, epoch, "knn_accuracy", None, knn_accuracy(*known)
+                yield run, split, epoch, "linear_probe_accuracy", None, linear_probe_accuracy(*known)
+
+
+def measure_inputs(record: GroupRecord, datasets: Sequence[Dataset]) -> None:
+    """Raw inputs (or backbone features), scaled to unit length, as if they were embeddings: what training starts from."""
+    rows: list[Row] = []
+    for index, dataset in enumerate(datasets):
+        flat = {name: torch.from_numpy(part.inputs.reshape(len(part), -1)) for name, part in dataset.splits.items()}
+        embedded = {
+            name: Embedded(F.normalize(points, dim=-1).unsqueeze(0),
+                           torch.from_numpy(dataset.splits[name].labels).unsqueeze(0))
+            for name, points in flat.items()
+        }
+
+        def keep(run: int, *found: Any, index: int = index) -> None:
+            record.append_queries(index, *found)
+
+        of_one = [row for name, part in embedded.items() for row in geometry_rows(name, 0, part)]
+        of_one += evaluation_rows(embedded, 0, shares_classes=dataset.shares_classes, keep=keep)
+        rows += [(index, *row[1:]) for row in of_one]
+    first = datasets[0].splits["train"]
+    points = torch.from_numpy(first.inputs.reshape(len(first), -1))
+    record.append_map(map_columns(record.group["runs"][0], "train", 0, points, torch.from_numpy(first.labels)))
+    record.append(0, rows)
+
+
+class SplitInputs:
+    """The inputs of all splits of a stack on its device, each array once, and their labels."""
+
+    def __init__(self, datasets: list[Dataset], device: str, dtype: torch.dtype) -> None:
+        splits = datasets[0].splits
+        self.labels: dict[str, Tensor] = {}
+        self.inputs: dict[str, Inputs] = {}
+        self.same_as: dict[str, str] = {}  # a split whose inputs are another's is embedded once
+        for name in splits:
+            values, labels, shared = stack(datasets, name)
+            self.labels[name] = torch.from_numpy(labels).to(device)
+            self.same_as[name] = next(other for other in splits if splits[other].inputs is splits[name].inputs)
+            if self.same_as[name] == name:
+                self.inputs[name] = Inputs(torch.from_numpy(values).to(device, dtype), shared)
+
+    def embed(self, trained: Stack) -> dict[str, Embedded]:
+        """Every split as the stack embeds it now."""
+        once = {name: trained.embed(inputs) for name, inputs in self.inputs.items()}
+        return {name: Embedded(once[self.same_as[name]], labels) for name, labels in self.labels.items()}
+
+
+def map_columns(run: str, split: str, epoch: int, points: Tensor, labels: Tensor) -> dict[str, Any]:
+    """The first two principal components of up to MAP_ROWS evenly spaced rows of (samples, dim), one fit."""
+    rows = np.unique(np.linspace(0, len(points) - 1, min(MAP_ROWS, len(points))).astype(np.int64))
+    chosen = points[torch.from_numpy(rows).to(points.device)].double()
+    centered = chosen - chosen.mean(0)
+    # Rows or columns, whichever are fewer: the nonzero spectrum is the same.
+    left, values, _ = torch.linalg.svd(centered, full_matrices=False)
+    plane = left[:, :2] * values[:2]
+    farthest = plane.gather(0, plane.abs().argmax(0, keepdim=True))
+    plane = plane * torch.where(farthest < 0, -1.0, 1.0)  # the sign of a component is a library's accident
+    total = values.square().sum().clamp_min(torch.finfo(torch.float64).tiny)
+    return {
+        "run": [run] * len(rows),
+        "split": [split] * len(rows),
+        "epoch": [epoch] * len(rows),
+        "row": rows,
+        "label": labels[torch.from_numpy(rows).to(labels.device)].cpu().numpy(),
+        "x": plane[:, 0].float().cpu().numpy(),
+        "y": plane[:, 1].float().cpu().numpy(),
+        "explained": [(values[:2].square().sum() / total).item()] * len(rows),
+    }

@@ -1,0 +1,170 @@
+"""Encoders with a leading run axis: the parameters of all runs of a stack are one matrix (runs, parameters).
+
+One buffer makes the optimizer one elementwise call and every norm one row reduction; layers are views into it. Each
+run's weights come from its own seed, drawn as torch.nn draws them, so a run starts the same alone and in a stack.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from losscope.errors import InvalidStudy
+from losscope.seeds import generator
+from losscope.study import Model
+
+LANES = 64
+"""Parameter rows are padded to a multiple of this, so that every run starts at the same place in vector registers
+and an elementwise kernel treats it the same alone and in a stack."""
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A stack of encoders of one shape.
+
+    shapes   of the parameter tensors of one run
+    draw     `(seed) -> parameters` of one run, of these shapes
+    forward  `(parameters, each (runs, *shape), inputs (runs, samples, ...)) -> (runs, samples, dim)` before
+             normalization
+    chunk    how many runs are worth stacking on a CPU (None: all)
+    """
+
+    shapes: tuple[tuple[int, ...], ...]
+    draw: Callable[[int], Sequence[Tensor]]
+    forward: Callable[[Sequence[Tensor], Tensor], Tensor]
+    chunk: int | None = None
+
+    @property
+    def sizes(self) -> list[int]:
+        """Lengths of the parts of a parameter row; the last part is padding."""
+        sizes = [math.prod(shape) for shape in self.shapes]
+        return [*sizes, -sum(sizes) % LANES]
+
+    def initial(self, seeds: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
+        """Parameters (runs, parameters) of untrained runs, drawn on the CPU from the seeds alone."""
+        stacked = torch.zeros(len(seeds), sum(self.sizes), dtype=dtype)
+        for row, seed in zip(stacked, seeds, strict=True):
+            drawn = torch.cat([part.flatten() for part in self.draw(seed)])
+            row[: len(drawn)] = drawn
+        return stacked
+
+    def layers(self, parameters: Tensor) -> list[Tensor]:
+        """Views (runs, *shape) of the parameter tensors in `parameters` (runs, parameters)."""
+        parts = parameters.split(self.sizes, dim=1)
+        return [part.view(-1, *shape) for part, shape in zip(parts, self.shapes, strict=False)]
+
+    def embed(self, parameters: Tensor, inputs: Tensor) -> Tensor:
+        """L2-normalized embeddings (runs, samples, dim); an output of exactly 0 stays 0."""
+        return F.normalize(self.forward(self.layers(parameters), inputs), dim=-1)
+
+
+
+
+def _draw_layers(layers: Sequence[tuple[int, ...]], seed: int) -> list[Tensor]:
+    """Weight and bias of each layer, uniform in ±1/√fan-in as torch.nn initializes Linear and Conv2d."""
+    random = torch.Generator().manual_seed(int(generator(seed, "weights").integers(2**63)))
+    drawn = []
+    for shape in layers:
+        bound = 1 / math.sqrt(math.prod(shape[1:]))
+        for size in (shape, shape[:1]):
+            drawn.append(torch.empty(size).uniform_(-bound, bound, generator=random))
+    return drawn
+
+
+def _with_biases(layers: Sequence[tuple[int, ...]]) -> tuple[tuple[int, ...], ...]:
+    return tuple(shape for weight in layers for shape in (weight, weight[:1]))
+
+
+def _dense(weights: Sequence[Tensor], hidden: Tensor) -> Tensor:
+    """Linear layers with ReLU between them; weights alternate (runs, out, in), (runs, out)."""
+    for place in range(0, len(weights), 2):
+        if place:
+            hidden = hidden.relu()
+        hidden = torch.baddbmm(weights[place + 1].unsqueeze(1), hidden, weights[place].transpose(1, 2))
+    return hidden
+
+
+def mlp(input_shape: tuple[int, ...], widths: tuple[int, ...]) -> Encoder:
+    """Linear layers with ReLU between them; inputs are flattened. Paper A: 128 -> 64 -> 32."""
+    sizes = [math.prod(input_shape), *widths]
+    layers = [(after, before) for before, after in zip(sizes, sizes[1:], strict=False)]
+    return Encoder(_with_biases(layers), lambda seed: _draw_layers(layers, seed),
+                   lambda weights, inputs: _dense(weights, inputs.flatten(2)))
+
+
+def linear(input_shape: tuple[int, ...], widths: tuple[int, ...]) -> Encoder:
+    """One linear layer, the head on frozen features. Paper A: 768 -> 512."""
+    if len(widths) != 1:
+        raise InvalidStudy(f"model 'linear' has widths {list(widths)}; expected one: the embedding dimension")
+    return mlp(input_shape, widths)
+
+
+def convnet(input_shape: tuple[int, ...], widths: tuple[int, ...]) -> Encoder:
+    """Two blocks of Conv 3x3 - ReLU - MaxPool 2 with 32 and 64 channels, then linear layers. Paper A: 128 -> 64.
+
+    Channels-last throughout: max-pooling is eight times faster so on a CPU. Runs go one after the other (stacking
+    convolutions gains nothing on a CPU), so a stack gives what each run gives alone.
+    """
+    if len(input_shape) != 3:
+        raise InvalidStudy(f"model 'convnet' needs images (channels, height, width); the data set has samples of "
+                           f"shape {input_shape}; use model 'mlp' or 'linear'")
+    channels, height, width = input_shape
+    sizes = [64 * (height // 4) * (width // 4), *widths]
+    layers = [(32, channels, 3, 3), (64, 32, 3, 3),
+              *((after, before) for before, after in zip(sizes, sizes[1:], strict=False))]
+
+    def forward(weights: Sequence[Tensor], inputs: Tensor) -> Tensor:
+        return torch.cat([one_run([part[run] for part in weights], inputs[run]) for run in range(len(inputs))])
+
+    def one_run(weights: Sequence[Tensor], images: Tensor) -> Tensor:
+        hidden = images.contiguous(memory_format=torch.channels_last)
+        for place in (0, 2):
+            kernel = weights[place].contiguous(memory_format=torch.channels_last)
+            hidden = F.max_pool2d(F.conv2d(hidden, kernel, weights[place + 1], padding=1).relu(), 2)
+        return _dense([part.unsqueeze(0) for part in weights[4:]], hidden.flatten(1).unsqueeze(0))
+
+    return Encoder(_with_biases(layers), lambda seed: _draw_layers(layers, seed), forward, chunk=1)
+
+
+def from_module(make: Callable[[tuple[int, ...]], nn.Module], input_shape: tuple[int, ...]) -> Encoder:
+    """A user's own model: `make(input_shape)` builds the module; torch's global generator is seeded for each run.
+
+    Modules with buffers (batch normalization) are refused: their running state would have to be stacked too.
+    """
+    def build(seed: int) -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(generator(seed, "weights").integers(2**63)))
+            return make(input_shape)
+
+    module = build(0).train()
+    if any(True for _ in module.buffers()):
+        raise InvalidStudy(f"the model {type(module).__name__} has buffers (batch normalization?), which can't be "
+                           "stacked over runs; use LayerNorm or GroupNorm, or freeze it and hand in its features")
+    names = [name for name, _ in module.named_parameters()]
+
+    def forward(weights: Sequence[Tensor], inputs: Tensor) -> Tensor:
+        def one_run(parts: Sequence[Tensor], samples: Tensor) -> Tensor:
+            result: Tensor = torch.func.functional_call(module, dict(zip(names, parts, strict=True)), (samples,))
+            return result
+        stacked: Tensor = torch.func.vmap(one_run)(list(weights), inputs)
+        return stacked
+
+    return Encoder(tuple(tuple(parameter.shape) for parameter in module.parameters()),
+                   lambda seed: [parameter.detach() for parameter in build(seed).parameters()], forward)
+
+
+MODELS: dict[str, Callable[[tuple[int, ...], tuple[int, ...]], Encoder]] = {
+    "mlp": mlp,
+    "convnet": convnet,
+    "linear": linear,
+}
+
+
+def encoder(model: Model, input_shape: tuple[int, ...]) -> Encoder:
+    """The stack of encoders that a protocol asks for."""
+    return MODELS[model.name](input_shape, model.widths)

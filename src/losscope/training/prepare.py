@@ -1,0 +1,67 @@
+"""From a data set as read to the inputs of a protocol: scaling, outliers, and one stack for several seeds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from losscope.data.dataset import Dataset, Split
+from losscope.errors import InvalidStudy
+from losscope.study import Protocol
+from losscope.types import OUTLIER
+
+
+def prepare(dataset: Dataset, protocol: Protocol) -> Dataset:
+    """The data set as the protocol's runs see it. Inputs are scaled; outliers stay, become a class, or leave training."""
+    scale = _scaling(dataset, protocol)
+    done: dict[int, np.ndarray] = {}  # splits that share inputs go on sharing them
+    splits = {}
+    for name, split in dataset.splits.items():
+        inputs = done.setdefault(id(split.inputs), scale(split.inputs))
+        splits[name] = _outliers(name, Split(inputs, split.labels), protocol, dataset)
+    return replace(dataset, splits=splits)
+
+
+def _scaling(dataset: Dataset, protocol: Protocol):  # type: ignore[no-untyped-def]
+    if protocol.inputs == "raw":
+        return lambda inputs: inputs
+    if protocol.inputs == "unit_length":
+        return unit_length
+    train = dataset.splits["train"].inputs
+    center, spread = train.mean(0, dtype=np.float64), train.std(0, dtype=np.float64)
+    spread[spread == 0] = 1  # a constant feature stays 0
+    return lambda inputs: ((inputs - center) / spread).astype(np.float32)
+
+
+def unit_length(inputs: np.ndarray) -> np.ndarray:
+    """Every sample divided by its L2 norm; a sample of zeros stays zeros."""
+    norms = np.linalg.norm(inputs.reshape(len(inputs), -1), axis=1)
+    norms[norms == 0] = 1
+    scaled: np.ndarray = (inputs / norms.reshape(-1, *[1] * (inputs.ndim - 1))).astype(np.float32)
+    return scaled
+
+
+def _outliers(name: str, split: Split, protocol: Protocol, dataset: Dataset) -> Split:
+    if protocol.batch.outliers == "class":
+        extra = max(int(other.labels.max()) for other in dataset.splits.values()) + 1
+        return Split(split.inputs, np.where(split.labels == OUTLIER, extra, split.labels))
+    if protocol.batch.outliers == "drop" and name.startswith("train"):
+        kept = split.labels != OUTLIER
+        return split if kept.all() else Split(split.inputs[kept], split.labels[kept])
+    return split
+
+
+def stack(datasets: list[Dataset], split: str) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Inputs and labels (runs, samples) of one split of several seeds, and whether all seeds share the inputs.
+
+    Shared inputs are (samples, ...), others (runs, samples, ...).
+    """
+    parts = [dataset.splits[split] for dataset in datasets]
+    labels = np.stack([part.labels for part in parts]) if len({len(part) for part in parts}) == 1 else None
+    if labels is None:
+        raise InvalidStudy(f"the seeds of {datasets[0].name} have {split} splits of different sizes "
+                           f"{sorted({len(part) for part in parts})}; runs that train together need equal sizes: "
+                           "set protocol.chunk = 1")
+    shared = all(part.inputs is parts[0].inputs for part in parts)
+    return (parts[0].inputs if shared else np.stack([part.inputs for part in parts])), labels, shared

@@ -1,0 +1,172 @@
+"""One unit of work, from data to records: a group of seeds of one cell trains together and is measured."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from losscope import data
+from losscope.data.dataset import Dataset
+from losscope.losses import LOSSES
+from losscope.study import Cell
+from losscope.table import RunRecord
+from losscope.training import models, traces
+from losscope.training.batches import Sampler
+from losscope.training.loop import Inputs, Stack
+from losscope.training.measure import (
+    SplitInputs,
+    evaluation_rows,
+    geometry_rows,
+    map_columns,
+    measure_inputs,
+)
+from losscope.training.prepare import prepare, stack
+from losscope.training.records import GroupRecord, Row
+from losscope.types import Loss
+
+PROBE_STEPS = 16
+SECONDS_BETWEEN_CHECKPOINTS = 10.0
+
+INPUTS = "none"
+"""The loss of the rows that measure raw inputs or backbone features."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with a unit's name, its epochs done, and its epochs in all."""
+
+
+@dataclass(frozen=True)
+class Extensions:
+    """A user's own losses and models, by name."""
+
+    losses: Mapping[str, Loss] = field(default_factory=dict)
+    models: Mapping[str, Callable[[tuple[int, ...]], nn.Module]] = field(default_factory=dict)
+
+    def loss(self, name: str) -> Loss:
+        """A loss by name, built in or the user's."""
+        return self.losses[name] if name in self.losses else LOSSES[name]
+
+    def encoder(self, model: models.Model, input_shape: tuple[int, ...]) -> models.Encoder:
+        """An encoder by name, built in or the user's."""
+        if model.name in self.models:
+            return models.from_module(self.models[model.name], input_shape)
+        return models.encoder(model, input_shape)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A group of seeds of a cell, ready to run, and the folder of its record."""
+
+    cell: Cell  # its seeds are the group's
+    folder: Path
+    group: Mapping[str, Any]  # what `group.json` holds
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where and how units run: nothing here decides a result."""
+
+    data_folder: Path | None = None
+    device: str = "cpu"
+    extensions: Extensions = Extensions()
+    checkpoint_seconds: float = SECONDS_BETWEEN_CHECKPOINTS
+
+
+def run_unit(unit: Unit, place: Place, progress: Progress) -> list[RunRecord]:
+    """Train (or resume) and measure one unit. A failure is recorded with its traceback and returned, not raised."""
+    wall, cpu = time.perf_counter(), time.process_time()
+
+    def finished(run: int, outcome: Mapping[str, Any]) -> RunRecord:
+        shared = {name: unit.group[name] for name in ("dataset", "protocol", "loss", "variant")}
+        return RunRecord(run=unit.group["runs"][run], seed=unit.group["seeds"][run], **shared, **outcome,
+                         seconds=time.perf_counter() - wall, cpu_seconds=time.process_time() - cpu,
+                         data_fingerprint=unit.group["data_fingerprints"][run])
+
+    record = GroupRecord(unit.folder, unit.group)
+    runs = range(len(unit.cell.seeds))
+    try:
+        datasets = load_datasets(unit.cell, place)
+        if unit.cell.loss.name == INPUTS:
+            measure_inputs(record, datasets)
+            counts = traces.Counts.start(len(runs))
+        else:
+            counts = _train(unit, record, datasets, place, progress)
+        records = [finished(run, counts.outcome(run)) for run in runs]
+        record.finish(records)
+    except Exception:
+        nothing = {"status": "failed", "epochs": 0, "updates": 0, "samples": 0, "terms": 0}
+        records = [finished(run, {**nothing, "error": traceback.format_exc()}) for run in runs]
+        record.fail(records)
+    return records
+
+
+def load_datasets(cell: Cell, place: Place) -> list[Dataset]:
+    """The data of each seed as the protocol sees it; one object for all seeds that share it."""
+
+    def one(seed: int) -> Dataset:
+        raw = data.load(cell.data.name, folder=place.data_folder, seed=seed, device=place.device, **cell.data.options)
+        return prepare(raw, cell.protocol)
+
+    if data.draws_per_seed(cell.data.name, cell.data.options):
+        return [one(seed) for seed in cell.seeds]
+    return [one(cell.seeds[0])] * len(cell.seeds)
+
+
+def build_stack(cell: Cell, datasets: list[Dataset], place: Place, *, observe: bool = True) -> Stack:
+    """The untrained stack of a group."""
+    protocol, hyperparameters = cell.protocol, dict(cell.loss.hyperparameters)
+    inputs, labels, shared = stack(datasets, "train")
+    dtype = getattr(torch, protocol.precision)
+    loss = place.extensions.loss(cell.loss.name)
+    encoder = place.extensions.encoder(protocol.model, datasets[0].input_shape)
+    sampler = Sampler(labels, cell.seeds, protocol.batch, loss.kind, hyperparameters, place.device)
+    return Stack(encoder, loss, hyperparameters, protocol.optimizer, sampler,
+                 Inputs(torch.from_numpy(inputs).to(place.device, dtype), shared),
+                 encoder.initial(cell.seeds, dtype).to(place.device), observe=observe)
+
+
+def _train(unit: Unit, record: GroupRecord, datasets: list[Dataset], place: Place, progress: Progress) -> traces.Counts:
+    protocol, runs = unit.cell.protocol, len(unit.cell.seeds)
+    trained = build_stack(unit.cell, datasets, place)
+    splits = SplitInputs(datasets, place.device, trained.parameters.dtype)
+
+    def measure(epoch: int) -> list[Row]:
+        embedded = splits.embed(trained)
+        rows = [row for split, part in embedded.items() for row in geometry_rows(split, epoch, part)]
+        rows += traces.probe_rows(trained.measure_epoch(0, PROBE_STEPS), epoch)
+        if epoch in (0, protocol.epochs, *protocol.evaluate_at):
+            rows += evaluation_rows(embedded, epoch, shares_classes=datasets[0].shares_classes,
+                                    keep=record.append_queries)
+        if epoch == protocol.epochs:
+            first = embedded["train"]
+            record.append_map(map_columns(unit.group["runs"][0], "train", epoch, first.embeddings[0], first.labels[0]))
+        return rows
+
+    resumed = record.resume()
+    if resumed is None:
+        counts = traces.Counts.start(runs)
+        record.append(0, [*traces.epoch_rows(trained.measure_epoch(0), 0), *measure(0)])
+    else:
+        state, kept = resumed
+        trained.load(state)
+        counts = traces.Counts(**kept)
+        trained.samples = counts.samples
+    saved = time.monotonic()
+    for epoch in range(counts.epoch + 1, protocol.epochs + 1):
+        progress(unit.folder.name, epoch - 1, protocol.epochs)
+        trace = trained.train_epoch(epoch)
+        lines = traces.step_lines(trace, epoch, counts.updates)
+        counts.add(epoch, trace, trained.samples)
+        record.append(epoch, [*traces.epoch_rows(trace, epoch), *measure(epoch)], lines)
+        if epoch < protocol.epochs and time.monotonic() - saved >= place.checkpoint_seconds:
+            record.checkpoint(trained.state(), counts.document())
+            saved = time.monotonic()
+    record.append(protocol.epochs, traces.history_rows(record, runs, protocol.epochs, list(splits.labels)))
+    progress(unit.folder.name, protocol.epochs, protocol.epochs)
+    return counts

@@ -1,0 +1,105 @@
+"""From what a stack traced in its steps to step lines, epoch rows and counts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from losscope.diagnostics import compaction_area, compaction_epoch, loss_decay_epoch
+from losscope.training.loop import Trace
+from losscope.training.records import GroupRecord, Row
+
+MEANS = (
+    "loss", "gradient_norm", "gradient_norm_tensor_mean", "gradient_norm_embedding",
+    "gradient_norm_embedding_tangential", "update_ratio",
+)  # fmt: skip
+"""Diagnostics whose epoch row is the mean over the epoch's steps."""
+
+
+@dataclass
+class Counts:
+    """What a group has seen so far; part of its checkpoint."""
+
+    epoch: int
+    updates: int
+    samples: int
+    terms: list[int]
+    diverged_at: list[int | None] = field(default_factory=list)
+
+    @classmethod
+    def start(cls, runs: int) -> Counts:
+        return cls(0, 0, 0, [0] * runs, [None] * runs)
+
+    def add(self, epoch: int, trace: Trace, samples: int) -> None:
+        """Count one epoch of training in; `samples` is the total so far."""
+        for run, terms in enumerate(trace["terms"].sum(0).tolist()):
+            self.terms[run] += int(terms)
+        bad = ~(trace["loss"].isfinite() & trace["gradient_norm"].isfinite())
+        for run in range(bad.shape[1]):
+            if self.diverged_at[run] is None and bool(bad[:, run].any()):
+                self.diverged_at[run] = self.updates + int(bad[:, run].int().argmax()) + 1
+        self.updates += len(trace["loss"])
+        self.samples = samples
+        self.epoch = epoch
+
+    def outcome(self, run: int) -> dict[str, Any]:
+        """The part of a run's record that counting decides."""
+        return {
+            "status": "done" if self.diverged_at[run] is None else "diverged",
+            "epochs": self.epoch, "updates": self.updates, "samples": self.samples,
+            "terms": self.terms[run], "diverged_at": self.diverged_at[run],
+        }  # fmt: skip
+
+    def document(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def active_ratios(trace: Trace, *, pooled: bool) -> dict[str, Tensor]:
+    """Active over valid terms, overall and (for pairs) by sign: (steps, runs), or (runs,) pooled over the steps."""
+    counts = {name: trace[name].sum(0) if pooled else trace[name]
+              for name in ("active", "terms", "active_positive", "terms_positive") if name in trace}
+    ratios = {"active_ratio": counts["active"] / counts["terms"]}
+    if "terms_positive" in counts:
+        ratios["active_ratio_positive"] = counts["active_positive"] / counts["terms_positive"]
+        ratios["active_ratio_negative"] = ((counts["active"] - counts["active_positive"])
+                                           / (counts["terms"] - counts["terms_positive"]))
+    return ratios
+
+
+def epoch_rows(trace: Trace, epoch: int) -> Iterator[Row]:
+    """Means over the epoch's steps; active ratios pooled over its terms."""
+    values = {name: trace[name].mean(0) for name in MEANS if name in trace} | active_ratios(trace, pooled=True)
+    for name, of_runs in values.items():
+        for run, value in enumerate(of_runs.tolist()):
+            yield run, None, epoch, name, None, value
+
+
+def probe_rows(trace: Trace, epoch: int) -> Iterator[Row]:
+    """The loss of the frozen model on fixed probe batches."""
+    for run, value in enumerate(trace["loss"].mean(0).tolist()):
+        yield run, None, epoch, "loss_probe", None, value
+
+
+def step_lines(trace: Trace, epoch: int, first_step: int) -> list[Mapping[str, Any]]:
+    """One wide line for each step: a list with one value for each run under every diagnostic's name."""
+    values = {name: trace[name] for name in MEANS if name in trace} | active_ratios(trace, pooled=False)
+    columns = {name: of_steps.tolist() for name, of_steps in values.items()}
+    return [{"epoch": epoch, "step": first_step + step + 1, **{name: column[step] for name, column in columns.items()}}
+            for step in range(len(trace["loss"]))]
+
+
+def history_rows(record: GroupRecord, runs: int, epoch: int, splits: Sequence[str]) -> Iterator[Row]:
+    """What only the whole history tells: when the loss had decayed, how fast the classes settled."""
+    for run, losses in enumerate(record.history("loss", None, runs)):
+        decay = None if math.isnan(losses[0]) else loss_decay_epoch(losses)
+        yield run, None, epoch, "loss_decay_epoch", None, decay
+    for split in splits:
+        if split.startswith("train"):
+            continue
+        for run, ratios in enumerate(record.history("intra_inter_ratio", split, runs)):
+            yield run, split, epoch, "compaction_epoch", None, compaction_epoch(ratios)
+            yield run, split, epoch, "compaction_area", None, compaction_area(ratios)
