@@ -1,4 +1,11 @@
-"""A data set in memory: named splits of inputs and labels, with a fingerprint of their content."""
+"""A data set in memory: named splits of inputs and labels, checked once, with a fingerprint of their content.
+
+Every source ends in these two classes, so their construction is the border where data are checked. What can't
+be trained on or measured is InvalidInput: NaN or infinite inputs, labels that are no integers or below -1,
+lengths that differ, splits without a class, and a `train` split that offers no negative pair (one class only)
+or no positive pair (no class with two samples). Single classes with one sample are allowed: such a sample is
+never half of a positive pair.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +23,25 @@ from losscope.types import OUTLIER as OUTLIER
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Samples with labels: inputs (samples, ...) float32 as the model takes them, labels (samples,) int64."""
+    """Samples with labels: inputs (samples, ...) float32 as the model takes them, labels (samples,) int64.
+
+    Other real and integer types are converted. Raises InvalidInput.
+    """
 
     inputs: np.ndarray
     labels: np.ndarray
 
     def __post_init__(self) -> None:
-        if self.labels.ndim != 1 or len(self.inputs) != len(self.labels):
+        inputs, labels = np.asarray(self.inputs), np.asarray(self.labels)
+        if labels.ndim != 1 or inputs.ndim < 2 or len(inputs) != len(labels):
             raise InvalidInput(
-                f"inputs {self.inputs.shape} and labels {self.labels.shape} differ in length; "
-                "expected one label for each sample"
+                f"inputs have the shape {inputs.shape} and labels {labels.shape}; "
+                "expected (samples, ...) and (samples,), one label for each sample"
             )
+        if not inputs.size:
+            raise InvalidInput(f"inputs have the shape {inputs.shape}; expected at least one sample")
+        object.__setattr__(self, "inputs", _finite_float32(inputs))
+        object.__setattr__(self, "labels", _class_labels(labels))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -39,7 +54,9 @@ class Dataset:
     `train` is what losses train on; `train_clean` holds the same inputs with clean labels; `heldout`, `test`
     and `validation` are never trained on. `split_protocol` names how the splits were made, `note` is what a
     reader of any table must know about these data, `shares_classes` is False when the evaluation splits hold
-    other classes than `train` (then no classifier can be fitted on `train` for them).
+    other classes than `train` (then no classifier can be fitted on `train` for them). `recipe` states all
+    that the inputs were computed from where their last bits depend on the machine (features of a backbone).
+    Raises InvalidInput for what the module's docstring lists.
     """
 
     name: str
@@ -49,14 +66,12 @@ class Dataset:
     note: str = ""
     shares_classes: bool = True
     source: Mapping[str, str] = field(default_factory=dict)  # provenance: file names, backbone, precision
+    recipe: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "splits", MappingProxyType(dict(self.splits)))
         object.__setattr__(self, "source", MappingProxyType(dict(self.source)))
-        if "train" not in self.splits:
-            raise InvalidInput(
-                f"data set '{self.name}' has the splits {sorted(self.splits)}; 'train' is required"
-            )
+        _check_splits(self.name, self.splits)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -65,10 +80,64 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over split names, shapes, dtypes and bytes: equal content, equal fingerprint anywhere."""
-        digest = hashlib.sha256()
+        """SHA-256 over split names, shapes, dtypes and bytes: equal content, equal fingerprint anywhere.
+
+        A `recipe` stands in for the bytes of the inputs, so that features computed on two machines are equal.
+        """
+        digest = hashlib.sha256(self.recipe.encode())
         for name, split in sorted(self.splits.items()):
             for part in (split.inputs, split.labels):
                 digest.update(f"{name}:{part.shape}:{part.dtype}".encode())
-                digest.update(np.ascontiguousarray(part).data)
+                if not (self.recipe and part is split.inputs):
+                    digest.update(np.ascontiguousarray(part).data)
         return digest.hexdigest()
+
+
+def _finite_float32(inputs: np.ndarray) -> np.ndarray:
+    if inputs.dtype.kind not in "fiub":
+        raise InvalidInput(f"inputs have the type {inputs.dtype}; expected real numbers")
+    with np.errstate(over="ignore"):  # an overflow becomes infinite and is reported below
+        inputs = inputs.astype(np.float32, copy=False)
+    finite = np.isfinite(inputs)
+    if not finite.all():
+        rows = np.flatnonzero(~finite.reshape(len(inputs), -1).all(axis=1))
+        raise InvalidInput(
+            f"inputs are NaN or infinite in {len(rows)} of {len(inputs)} samples, first in row {rows[0]}; "
+            "expected finite float32 values; remove or repair these rows"
+        )
+    return inputs
+
+
+def _class_labels(labels: np.ndarray) -> np.ndarray:
+    if labels.dtype.kind not in "iu":
+        raise InvalidInput(f"labels have the type {labels.dtype}; expected integers, one number per class")
+    labels = labels.astype(np.int64, copy=False)
+    if labels.min() < OUTLIER:
+        raise InvalidInput(
+            f"labels hold {labels.min()}; expected classes from 0 on, {OUTLIER} for a sample of no class"
+        )
+    return labels
+
+
+def _check_splits(name: str, splits: Mapping[str, Split]) -> None:
+    if "train" not in splits:
+        raise InvalidInput(f"data set '{name}' has the splits {sorted(splits)}; 'train' is required")
+    shapes = {split: samples.inputs.shape[1:] for split, samples in splits.items()}
+    if len(set(shapes.values())) > 1:
+        raise InvalidInput(f"data set '{name}' has samples of different shapes: {shapes}; expected one shape")
+    for split, samples in splits.items():
+        if (samples.labels == OUTLIER).all():
+            raise InvalidInput(f"data set '{name}': all {len(samples)} labels of '{split}' are {OUTLIER}; "
+                               "expected classes, outliers belong to none")  # fmt: skip
+    labels = splits["train"].labels
+    classes, sizes = np.unique(labels[labels != OUTLIER], return_counts=True)
+    if len(classes) < 2:
+        raise InvalidInput(
+            f"data set '{name}': 'train' holds the single class {classes[0]}; expected at least two, "
+            "else there is no negative pair"
+        )
+    if sizes.max() < 2:
+        raise InvalidInput(
+            f"data set '{name}': each of the {len(classes)} classes of 'train' has one sample; expected a "
+            "class with at least two, else there is no positive pair"
+        )
