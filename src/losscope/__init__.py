@@ -1,3 +1,50 @@
-"""losscope: what a metric-learning loss does to embeddings and to training, and whether one is really better."""
+"""losscope: what a metric-learning loss does to embeddings and to training, and whether one is really better.
+
+The doors load what they need when they are first used, so that importing losscope doesn't import torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from losscope import diagnostics, evaluation, losses
+    from losscope.criterion import Criterion
+    from losscope.report import write_report
+    from losscope.studies import load as load_study
+    from losscope.sweep.drive import StudyResult, run
+    from losscope.types import Loss, LossTerms
 
 __version__ = "0.1.0"
+
+_DOORS = {
+    "Criterion": "losscope.criterion",
+    "Loss": "losscope.types",
+    "LossTerms": "losscope.types",
+    "StudyResult": "losscope.sweep.drive",
+    "diagnostics": "losscope.diagnostics",
+    "evaluation": "losscope.evaluation",
+    "load_study": "losscope.studies",
+    "losses": "losscope.losses",
+    "run": "losscope.sweep.drive",
+    "write_report": "losscope.report",
+}
+
+__all__ = [
+    "Criterion", "Loss", "LossTerms", "StudyResult", "diagnostics", "evaluation", "load_study", "losses", "run",
+    "write_report",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _DOORS:
+        raise AttributeError(f"module 'losscope' has no attribute '{name}'")
+    module = import_module(_DOORS[name])
+    if module.__name__ == f"losscope.{name}":
+        return module
+    return getattr(module, "load" if name == "load_study" else name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

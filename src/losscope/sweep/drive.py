@@ -15,6 +15,8 @@ from typing import Any
 from losscope.errors import InvalidInput, InvalidStudy
 from losscope.studies import load
 from losscope.study import NUMERICS_VERSION, Study
+from losscope.sweep import estimate as timing
+from losscope.sweep.estimate import Estimate
 from losscope.sweep.local import Executor, InProcess, Processes
 from losscope.sweep.plan import Plan, plan
 from losscope.table import SCHEMA_VERSION, RunRecord, read_json, write_json
@@ -60,13 +62,24 @@ def run(
     _claim(folder, study)
     _write_manifest(folder, study, planned, device)
     own = bool(place.extensions.losses or place.extensions.models)
-    jobs = 1 if own else min(jobs or len(os.sched_getaffinity(0)), max(len(planned.units), 1))
+    jobs = 1 if own else min(jobs or cores(), max(len(planned.units), 1))
     report = progress(planned) if progress else lambda name, done, total: None
     executor: Executor = InProcess(place, report) if jobs == 1 else Processes(place, report, jobs)
     for unit in sorted(planned.units, key=lambda unit: unit.cell.loss.name == "none"):  # the long ones first
         executor.submit(unit)
     records = [record for _, ended in executor.finished() for record in ended]
     return StudyResult(folder, tuple(records), planned.finished)
+
+
+def estimate(study: Study, out: str | Path, *, data: str | Path | None = None, device: str = "cpu",
+             jobs: int | None = None) -> Estimate:
+    """What `run` would train and how long it would take, without writing anything."""
+    return timing.estimate(study, Path(out), make_place(data, device), jobs or cores())
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def make_place(data: str | Path | None, device: str, losses: Mapping[str, Any] | None = None,
@@ -92,7 +105,7 @@ def _claim(folder: Path, study: Study) -> None:
         ours = study.model_validate(study.model_dump()).comparable()
         differing = sorted(key for key in ours if there.get(key) != ours[key])
         if differing:
-            raise InvalidStudy(f"{folder} holds another study: {', '.join(differing)} differ from '{there.get('name')}'; "
+            raise InvalidStudy(f"{folder} holds another study: its {', '.join(differing)} differ from '{there.get('name')}'; "
                                "choose another --out, or repeat the command that made it")
         document["seeds"] = sorted({*there["seeds"], *study.seed_list})
     elif folder.is_dir() and any(folder.iterdir()):

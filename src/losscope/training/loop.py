@@ -62,18 +62,19 @@ class Stack:
 
     def train_epoch(self, epoch: int) -> Trace:
         """One epoch of updates."""
-        return read([self._update(step) for step in self.sampler.epoch(epoch)])
+        return read([self.train_step(step) for step in self.sampler.epoch(epoch)])
 
     @torch.no_grad()
     def measure_epoch(self, epoch: int, steps: int | None = None) -> Trace:
         """Loss and activity of the first `steps` steps of an epoch, without updates."""
         rows = []
         for step in itertools.islice(self.sampler.epoch(epoch), steps):
-            _, terms, tuples, loss = self._forward(step)
+            _, terms, tuples, loss = self.forward(step)
             rows.append({"loss": loss, **activity(terms, tuples)})
         return read(rows)
 
-    def _forward(self, step: Step) -> tuple[Tensor, LossTerms, Tuples, Tensor]:
+    def forward(self, step: Step) -> tuple[Tensor, LossTerms, Tuples, Tensor]:
+        """Embeddings, terms, tuples and the loss (runs,) of a batch."""
         embeddings = self.encoder.embed(self.parameters, self.inputs.take(step.rows))
         tuples = self.sampler.mine(embeddings, step)
         terms = stacked_terms(self.loss, embeddings, tuples, self.hyperparameters)
@@ -83,8 +84,9 @@ class Stack:
             loss = mean_over_valid(terms, runs=1)
         return embeddings, terms, tuples, loss
 
-    def _update(self, step: Step) -> dict[str, Tensor]:
-        embeddings, terms, tuples, loss = self._forward(step)
+    def train_step(self, step: Step) -> dict[str, Tensor]:
+        """One update of every run; what was seen on the way, each (runs,), still on the device."""
+        embeddings, terms, tuples, loss = self.forward(step)
         self.samples += step.rows.shape[1]
         by_embedding, gradient = torch.autograd.grad(loss.sum(), (embeddings, self.parameters))
         norms = tensor_norms(self.encoder.layers(gradient), runs=1)

@@ -1,0 +1,5 @@
+"""`python -m losscope` is `losscope`."""
+
+from losscope.cli import main
+
+main()

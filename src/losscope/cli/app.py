@@ -1,0 +1,214 @@
+"""The verbs. Each imports what it needs when it runs, so that `--help` and `report` stay free of torch."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from losscope import __version__
+from losscope.cli.console import errors, out, show_failures, show_plan, study_progress, summary_table
+from losscope.errors import InvalidInput, LosscopeError
+
+app = typer.Typer(no_args_is_help=True, add_completion=True, rich_markup_mode="rich", pretty_exceptions_enable=False,
+                  help="Shows what a metric-learning loss does to embeddings and to training, and tests whether one loss "
+                       "is really better than another.")
+data_app = typer.Typer(no_args_is_help=True, help="Local data sets: what is there, and how to get what is not.")
+app.add_typer(data_app, name="data")
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, everything else on stderr.")]
+DataFolder = Annotated[Optional[Path], typer.Option("--data", help="Data folder (default: $LOSSCOPE_DATA).")]  # noqa: UP045
+
+
+@app.command()
+def study(
+    name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A shipped study (losscope list) or a TOML file.")],
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder of the record; resumed if it is there.")],
+    seeds: Annotated[Optional[int], typer.Option(min=1, help="Number of paired seeds.")] = None,  # noqa: UP045
+    epochs: Annotated[Optional[int], typer.Option(min=1, help="Epochs of every protocol.")] = None,  # noqa: UP045
+    settings: Annotated[Optional[list[str]], typer.Option("--set", metavar="KEY=VALUE",  # noqa: UP045
+                        help="Set any key of the study, e.g. protocol.batch.terms=32.")] = None,
+    data: DataFolder = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    jobs: Annotated[Optional[int], typer.Option(min=1, help="Processes, one thread each (default: cores).")] = None,  # noqa: UP045
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print cells, runs and a time estimate; train nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train losses under identical settings, measure them, and write the report. Interrupt and repeat at will."""
+    from losscope.studies import load
+    from losscope.sweep import drive
+
+    chosen = [*([f"seeds={seeds}"] if seeds else []), *([f"protocol.epochs={epochs}"] if epochs else []), *(settings or [])]
+    loaded = load(name, chosen)
+    if dry_run:
+        estimate = drive.estimate(loaded, out_folder, data=data, device=device, jobs=jobs)
+        _print_json(estimate.document()) if as_json else show_plan(estimate)
+        return
+    with study_progress() as progress:
+        result = drive.run(loaded, out_folder, data=data, device=device, jobs=jobs, progress=progress)
+    show_failures(result)
+    from losscope.report import write_report
+
+    html, markdown = write_report(out_folder)
+    if as_json:
+        _print_json({"folder": str(out_folder), "report": str(html), "markdown": str(markdown),
+                     "runs": len(result.records), "finished_before": result.finished_before,
+                     "failed": len(result.failed),
+                     "diverged": sum(record.status == "diverged" for record in result.records)})
+    else:
+        summary_table(out_folder)
+        out.print(f"Report: {html}\nAgain:  {' '.join(['losscope', *sys.argv[1:]])}", soft_wrap=True, highlight=False)
+    if result.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="One or more studies' folders.")],
+    out_folder: Annotated[Optional[Path], typer.Option("--out", help="Folder for the report (default: the first DIR).")] = None,  # noqa: UP045
+    as_json: AsJson = False,
+) -> None:
+    """Write report.html and report.md from records, also of a study that is still running."""
+    from losscope.report import write_report
+
+    html, markdown = write_report(folders, out_folder)
+    if as_json:
+        _print_json({"report": str(html), "markdown": str(markdown)})
+    else:
+        out.print(f"{html}\n{markdown}", soft_wrap=True, highlight=False)
+
+
+@app.command()
+def table(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A study's folder.")],
+    format: Annotated[str, typer.Option(help="json, csv or text.")] = "text",
+    diagnostic: Annotated[Optional[str], typer.Option(help="Only this diagnostic.")] = None,  # noqa: UP045
+    split: Annotated[Optional[str], typer.Option(help="Only this split.")] = None,  # noqa: UP045
+    epoch: Annotated[Optional[str], typer.Option(help="A number, or last.")] = None,  # noqa: UP045
+    steps: Annotated[bool, typer.Option("--steps", help="Step rows instead of epoch rows.")] = False,
+) -> None:
+    """Print measurements: one row each, columns run, dataset, protocol, loss, variant, seed, split, epoch, ..."""
+    from losscope.table import read_measurements, select
+
+    if format not in ("json", "csv", "text"):
+        raise InvalidInput(f"--format {format}; expected json, csv or text")
+    if epoch is not None and epoch != "last" and not epoch.isdigit():
+        raise InvalidInput(f"--epoch {epoch}; expected a number or last")
+    rows = select(read_measurements(folder, steps=steps), diagnostic=diagnostic, split=split,
+                  epoch="last" if epoch == "last" else int(epoch) if epoch else None)
+    if format == "json":
+        _print_json(rows.to_pylist())
+    elif format == "csv":
+        import pyarrow.csv
+
+        pyarrow.csv.write_csv(rows, sys.stdout.buffer)
+    else:
+        from losscope.cli.console import measurement_table
+
+        measurement_table(rows)
+
+
+@app.command("list")
+def list_(
+    what: Annotated[str, typer.Argument(help="losses, diagnostics, data, models or studies (default: all).")] = "all",
+    as_json: AsJson = False,
+) -> None:
+    """List what there is: losses, diagnostics, data sets, models, studies."""
+    from losscope.cli.listing import KINDS, listing
+
+    entries = listing(what)
+    if as_json:
+        _print_json(entries if what == "all" else entries[what])
+        return
+    for kind in KINDS:
+        if kind in entries:
+            out.print(f"[bold]{kind}[/bold]")
+            for entry in entries[kind]:
+                out.print(f"  {entry['name']:<38}{entry['summary']}", highlight=False, markup=False, soft_wrap=True)
+
+
+@data_app.command("check")
+def data_check(data: DataFolder = None, as_json: AsJson = False) -> None:
+    """Say which local data sets are found, where, and how to get the others."""
+    from losscope.cli.listing import data_folder
+    from losscope.data.fetch import describe
+
+    found = describe(data_folder(data))
+    if as_json:
+        _print_json(found)
+        return
+    from losscope.cli.console import data_table
+
+    data_table(found)
+
+
+@data_app.command("fetch")
+def data_fetch(
+    name: Annotated[str, typer.Argument(help="A known file set (losscope data fetch --help), or a file name with --url.")],
+    url: Annotated[Optional[str], typer.Option(help="Where to download from.")] = None,  # noqa: UP045
+    sha256: Annotated[Optional[str], typer.Option(help="Digest that the file must have.")] = None,  # noqa: UP045
+    data: DataFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Download a data set into the data folder and check its digest."""
+    from losscope.cli.console import download_progress
+    from losscope.cli.listing import data_folder
+    from losscope.data.fetch import fetch_named
+
+    folder = data_folder(data)
+    if folder is None:
+        raise InvalidInput("no data folder; give one with --data or set LOSSCOPE_DATA")
+    with download_progress() as progress:
+        paths = fetch_named(name, folder, url=url, sha256=sha256, progress=progress)
+    if as_json:
+        _print_json([str(path) for path in paths])
+    else:
+        for path in paths:
+            out.print(str(path), soft_wrap=True, highlight=False)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        out.print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Options of the program itself."""
+
+
+def _print_json(document: Any) -> None:
+    json.dump(document, sys.stdout, indent=1, ensure_ascii=False)
+    sys.stdout.write("\n")
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 1 failed, 2 usage or bad input, 130 interrupted."""
+    try:
+        app()
+    except LosscopeError as error:
+        errors.print(f"[bold red]Error:[/bold red] {_escaped(str(error))}", soft_wrap=True, highlight=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        errors.print("Interrupted. The record so far is readable; repeat the command to go on.")
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    except OSError as error:
+        place = f" ({error.filename})" if error.filename else ""
+        errors.print(f"[bold red]Error:[/bold red] {_escaped(str(error.strerror or error) + place)}. What was recorded "
+                     "so far is kept; make room or mend the path, and repeat the command.", soft_wrap=True)
+        sys.exit(1)
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

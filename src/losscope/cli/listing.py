@@ -1,0 +1,64 @@
+"""What there is to name in a study: losses, diagnostics, data sets, models, studies."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from losscope.errors import UnknownName
+
+KINDS = ("losses", "diagnostics", "data", "models", "studies")
+
+
+def data_folder(given: Path | None) -> Path | None:
+    """The data folder of a command: its option, else the environment."""
+    environment = os.environ.get("LOSSCOPE_DATA")
+    return given or (Path(environment) if environment else None)
+
+
+def listing(what: str) -> dict[str, list[dict[str, Any]]]:
+    """Entries with `name` and `summary` of one kind, or of all."""
+    if what not in (*KINDS, "all"):
+        raise UnknownName.of("kind of thing to list:", what, (*KINDS, "all"))
+    return {kind: _ENTRIES[kind]() for kind in KINDS if what in (kind, "all")}
+
+
+def _losses() -> list[dict[str, Any]]:
+    from losscope.losses import LOSSES
+
+    return [{"name": name, "kind": loss.kind, "saturates": loss.saturates, "reference": loss.reference,
+             "summary": f"{loss.kind} loss; {loss.reference}"} for name, loss in LOSSES.items()]
+
+
+def _diagnostics() -> list[dict[str, Any]]:
+    from losscope.diagnostics import DIAGNOSTICS
+
+    return [{"name": name, "sees": diagnostic.sees, "unit": diagnostic.unit,
+             "summary": f"{_first_line(diagnostic.function)} [{diagnostic.unit}]"}
+            for name, diagnostic in DIAGNOSTICS.items()]
+
+
+def _data() -> list[dict[str, Any]]:
+    from losscope.data import DATASETS
+
+    return [{"name": name, "summary": source.summary} for name, source in DATASETS.items()]
+
+
+def _models() -> list[dict[str, Any]]:
+    from losscope.training.models import MODELS
+
+    return [{"name": name, "summary": _first_line(model)} for name, model in MODELS.items()]
+
+
+def _studies() -> list[dict[str, Any]]:
+    from losscope.studies import shipped
+
+    return [{"name": name, "summary": summary} for name, summary in shipped().items()]
+
+
+def _first_line(thing: Any) -> str:
+    return (thing.__doc__ or "").strip().splitlines()[0].strip()
+
+
+_ENTRIES = {"losses": _losses, "diagnostics": _diagnostics, "data": _data, "models": _models, "studies": _studies}

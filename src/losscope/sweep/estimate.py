@@ -1,0 +1,97 @@
+"""What a study would train and how long it would take: cells, runs, and one measured step of each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from losscope.study import Study
+from losscope.sweep.plan import plan
+from losscope.training.run import INPUTS, Place, Unit, build_stack, load_datasets
+
+FORWARD_SHARE = 1 / 3
+"""Share of a training step that a forward pass takes: what embedding a sample for measuring costs."""
+
+
+@dataclass(frozen=True)
+class UnitEstimate:
+    """One group of runs."""
+
+    dataset: str
+    protocol: str
+    loss: str
+    variant: str
+    runs: int
+    epochs: int
+    steps: int  # in all epochs
+    cpu_seconds: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A dry run's answer."""
+
+    rows: tuple[UnitEstimate, ...]
+    finished: int  # runs that are there already
+    jobs: int
+
+    @property
+    def runs(self) -> int:
+        return sum(row.runs for row in self.rows)
+
+    @property
+    def wall_seconds(self) -> float:
+        """Never less than the longest group: a group runs in one process."""
+        seconds = [row.cpu_seconds for row in self.rows]
+        return max([sum(seconds) / self.jobs, *seconds], default=0.0)
+
+    def document(self) -> dict[str, Any]:
+        return {"cells": [asdict(row) for row in self.rows], "runs": self.runs, "finished": self.finished,
+                "jobs": self.jobs, "seconds": self.wall_seconds}
+
+
+def estimate(study: Study, folder: Path, place: Place, jobs: int) -> Estimate:
+    """Plan a study without writing anything, and time one step of each group (after one to warm up)."""
+    planned = plan(study, folder, place)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    known: dict[str, tuple[int, float]] = {}  # groups of one cell take equally long
+    rows = []
+    try:
+        for unit in planned.units:
+            if unit.cell.loss.name == INPUTS:
+                continue
+            shared = {name: unit.group[name] for name in ("dataset", "protocol", "loss", "variant")}
+            runs = len(unit.cell.seeds)
+            if (key := f"{shared} {runs}") not in known:
+                known[key] = _measured(unit, place)
+            steps, seconds = known[key]
+            rows.append(UnitEstimate(**shared, runs=runs, epochs=unit.cell.protocol.epochs, steps=steps, cpu_seconds=seconds))
+    finally:
+        torch.set_num_threads(threads)
+    return Estimate(tuple(rows), planned.finished, max(1, min(jobs, len(rows))))
+
+
+def _measured(unit: Unit, place: Place) -> tuple[int, float]:
+    """Steps of all epochs, and CPU seconds for training and for embedding every split after every epoch."""
+    datasets = load_datasets(unit.cell, place)
+    stack = build_stack(unit.cell, datasets, place)
+    steps = list(stack.sampler.epoch(1))
+    for step in steps[:2]:  # the first calls of a process pay for memory and kernels
+        stack.train_step(step)
+    started = time.process_time()
+    stack.train_step(steps[0])
+    seconds = time.process_time() - started
+    embedded = sum(len(split) for split in _distinct(datasets[0].splits))
+    per_epoch = len(steps) + FORWARD_SHARE * embedded / steps[0].rows.shape[1]
+    epochs = unit.cell.protocol.epochs
+    return len(steps) * epochs, seconds * per_epoch * epochs
+
+
+def _distinct(splits: Mapping[str, Any]) -> list[Any]:
+    return list({id(split.inputs): split for split in splits.values()}.values())
