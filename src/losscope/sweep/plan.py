@@ -12,6 +12,7 @@ from typing import Any
 from losscope import data
 from losscope.errors import InvalidStudy, UnknownName
 from losscope.losses import LOSSES
+from losscope.losses.binding import bind
 from losscope.study import NUMERICS_VERSION, Cell, LossChoice, Protocol, Study, digest
 from losscope.table import read_json
 from losscope.training.models import MODELS
@@ -31,31 +32,7 @@ class Plan:
 
 def resolve(choice: LossChoice, loss: Loss) -> LossChoice:
     """The choice with every hyper-parameter of the loss, defaults filled in and values checked."""
-    parameters = {name: parameter for name, parameter in inspect.signature(loss.terms).parameters.items()
-                  if parameter.kind is inspect.Parameter.KEYWORD_ONLY}
-    given = dict(choice.hyperparameters)
-    for key in given:
-        if key not in parameters:
-            raise UnknownName.of(f"hyper-parameter of loss '{choice.name}'", key, parameters)
-    resolved = []
-    for name, parameter in parameters.items():
-        if name not in given and parameter.default is inspect.Parameter.empty:
-            raise InvalidStudy(f"loss '{choice.name}' needs the hyper-parameter '{name}'; add it to its [[loss]] table")
-        resolved.append((name, _checked(choice.name, name, given.get(name, parameter.default), parameter.default)))
-    return replace(choice, hyperparameters=tuple(resolved))
-
-
-def _checked(loss: str, name: str, value: Any, default: Any) -> Any:
-    """A value of the default's type; margins, temperatures and scales must be positive and finite."""
-    if isinstance(default, bool) != isinstance(value, bool) or (
-            isinstance(default, int | float) and not isinstance(value, int | float)):
-        expected = "true or false" if isinstance(default, bool) else "a number"
-        raise InvalidStudy(f"loss '{loss}': {name} = {value!r}; expected {expected}, such as {default!r}")
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        if not 0 < value < float("inf"):
-            raise InvalidStudy(f"loss '{loss}': {name} = {value!r}; expected a positive, finite number")
-        return float(value) if isinstance(default, float) else value
-    return value
+    return replace(choice, hyperparameters=tuple(bind(choice.name, loss, dict(choice.hyperparameters)).items()))
 
 
 def plan(study: Study, folder: Path, place: Place) -> Plan:
