@@ -72,7 +72,7 @@ class Criterion(nn.Module):
                 raise UnknownName.of(option, str(value), known)
         if self.mining != "none" and self.loss.kind != "triplet":
             raise InvalidStudy(
-                f"mining = '{self.mining}' with loss '{self.name}', which has a term for each {self.loss.kind}; "
+                f"mining = '{self.mining}' with loss '{self.name}', whose terms are {self.loss.kind}s; "
                 "mining chooses triplets: leave it out"
             )
         if self.mining == "semi_hard" and not {"margin", "squared"} <= self.hyperparameters.keys():
@@ -82,7 +82,7 @@ class Criterion(nn.Module):
             )
         if self.balance == "sides" and self.loss.kind != "pair":
             raise InvalidStudy(
-                f"balance = 'sides' with loss '{self.name}', which has a term for each {self.loss.kind}; "
+                f"balance = 'sides' with loss '{self.name}', whose terms are {self.loss.kind}s; "
                 "only pairs have two sides: leave it out"
             )
 

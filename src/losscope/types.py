@@ -61,7 +61,7 @@ class Loss:
     terms      function `(embeddings (..., samples, dim), tuples, *, hyperparameters) -> LossTerms`
     kind       what one term is made of
     saturates  whether a term can be exactly 0 with zero gradient
-    stacking   "native" if `terms` takes leading run axes and returns 0 with zero gradient where no term is valid;
+    stacking   "native" if `terms` takes leading run axes and returns 0 with zero gradient for invalid terms;
                "vmap" if it is written for one run and can be vectorised; "loop" if it must be called run by run
     reference  authors, venue, year
     """
