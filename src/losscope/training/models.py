@@ -125,7 +125,8 @@ def convnet(input_shape: tuple[int, ...], widths: tuple[int, ...]) -> Encoder:
         hidden = images.contiguous(memory_format=torch.channels_last)
         for place in (0, 2):
             kernel = weights[place].contiguous(memory_format=torch.channels_last)
-            hidden = F.max_pool2d(F.conv2d(hidden, kernel, weights[place + 1], padding=1).relu(), 2)
+            # ReLU after the pool instead of before gives the same bits from a quarter of the work.
+            hidden = F.max_pool2d(F.conv2d(hidden, kernel, weights[place + 1], padding=1), 2).relu()
         return _dense([part.unsqueeze(0) for part in weights[4:]], hidden.flatten(1).unsqueeze(0))
 
     return Encoder(_with_biases(layers), lambda seed: _draw_layers(layers, seed), forward, chunk=1)
