@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from losscope.distances import distances, entries, gram_squared_distances, rows
-from losscope.types import OUTLIER, BatchTriplets, Pairs, Triplets
+from losscope.types import OUTLIER, BatchTriplets, Pairs, Triplets, Tuples
 
 
 def same_class(labels: Tensor) -> Tensor:
@@ -82,3 +82,12 @@ def semi_hard(embeddings: Tensor, triplets: BatchTriplets, *, margin: float, squ
     candidate = (to_negative > to_positive) & (to_negative < to_positive + margin)
     negative = torch.where(candidate, to_negative, torch.inf).argmin(-1)
     return Triplets(anchor, positive, negative, candidate.any(-1) & paired)
+
+
+def for_each_run(tuples: Tuples, runs: int) -> Tuples:
+    """The tuples with a run axis on every part: a part that all runs share is repeated, as a view."""
+    own_axes = {"differs": 2}  # every other part of a tuple is a list
+    return type(tuples)(*(
+        part if part.ndim > own_axes.get(name, 1) else part.expand(runs, *part.shape)
+        for name, part in tuples._asdict().items()
+    ))

@@ -21,6 +21,7 @@ from losscope.diagnostics.gradients import (
 )
 from losscope.diagnostics.greediness import ACTIVE_ABOVE
 from losscope.losses.reductions import masked, mean_over_sides, mean_over_valid
+from losscope.losses.tuples import for_each_run
 from losscope.study import Optimizer
 from losscope.training.batches import Sampler, Step
 from losscope.training.models import Encoder
@@ -155,8 +156,7 @@ def stacked_terms(loss: Loss, embeddings: Tensor, tuples: Tuples, hyperparameter
     """The masked terms of all runs, by the way of stacking that the loss allows."""
     if loss.stacking == "native":
         return loss.terms(embeddings, tuples, **hyperparameters)
-    runs = len(embeddings)
-    spread = tuple(part if part.ndim == embeddings.ndim - 1 else part.expand(runs, *part.shape) for part in tuples)
+    spread = tuple(for_each_run(tuples, len(embeddings)))
 
     def one_run(points: Tensor, parts: tuple[Tensor, ...]) -> LossTerms:
         return masked(loss.terms(points, type(tuples)(*parts), **hyperparameters))
