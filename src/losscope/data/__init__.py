@@ -15,10 +15,16 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from losscope.data.cars196 import cars196
+from losscope.data.cifar10 import cifar10
+from losscope.data.cub200 import cub200
 from losscope.data.dataset import OUTLIER, Dataset, Split
 from losscope.data.digits import digits
+from losscope.data.features import features
+from losscope.data.mnist import fashion_mnist, mnist
 from losscope.data.progress import Progress
 from losscope.data.synthetic import synthetic
+from losscope.data.tiny_imagenet import tiny_imagenet
 from losscope.errors import InvalidStudy, UnknownName
 
 __all__ = [
@@ -42,6 +48,13 @@ class DataSource:
 DATASETS: dict[str, DataSource] = {
     "synthetic": DataSource(synthetic, "Gaussian classes with label noise and outliers", per_seed=True),
     "digits": DataSource(digits, "1,797 handwritten digits of 8 x 8, part of the package"),
+    "mnist": DataSource(mnist, "70,000 handwritten digits of 28 x 28, official split"),
+    "fashion_mnist": DataSource(fashion_mnist, "70,000 garments of 28 x 28, official split"),
+    "cifar10": DataSource(cifar10, "60,000 color images of 32 x 32, official split"),
+    "cub200": DataSource(cub200, "11,788 photographs of 200 bird species, closed set or class-disjoint"),
+    "cars196": DataSource(cars196, "8,144 photographs of 196 car models, the official training half"),
+    "tiny_imagenet": DataSource(tiny_imagenet, "10,000 color images of 200 classes, the validation part"),
+    "features": DataSource(features, "your own features and labels from npz, npy, parquet or safetensors"),
 }
 
 
@@ -67,6 +80,9 @@ def load(
         if key not in known:
             raise UnknownName.of(f"option of data set '{name}'", key, known)
         _check(name, known[key], value)
+    for key, option in known.items():
+        if option.default is option.empty and key not in options:
+            raise InvalidStudy(f"data set '{name}' needs the option '{key}'; it has no default")
     provided = {"folder": folder, "seed": seed, "device": device, "progress": progress}
     wanted = inspect.signature(DATASETS[name].load).parameters
     return DATASETS[name].load(**{key: provided[key] for key in PROVIDED if key in wanted}, **options)
@@ -97,5 +113,5 @@ def _check(name: str, option: inspect.Parameter, value: Any) -> None:
         reasons = "; ".join(problem["msg"] for problem in error.errors())
         raise InvalidStudy(
             f"data set '{name}': {option.name} = {value!r} is not valid: {reasons} "
-            f"(default: {option.default!r})"
+            + ("" if option.default is option.empty else f"(default: {option.default!r})")
         ) from None

@@ -41,7 +41,7 @@ class Split:
         if not inputs.size:
             raise InvalidInput(f"inputs have the shape {inputs.shape}; expected at least one sample")
         object.__setattr__(self, "inputs", _finite_float32(inputs))
-        object.__setattr__(self, "labels", _class_labels(labels))
+        object.__setattr__(self, "labels", class_labels(labels))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -108,11 +108,12 @@ def _finite_float32(inputs: np.ndarray) -> np.ndarray:
     return inputs
 
 
-def _class_labels(labels: np.ndarray) -> np.ndarray:
+def class_labels(labels: np.ndarray) -> np.ndarray:
+    """Labels (samples,) as int64. Raises InvalidInput if they are no integers or below -1."""
     if labels.dtype.kind not in "iu":
         raise InvalidInput(f"labels have the type {labels.dtype}; expected integers, one number per class")
     labels = labels.astype(np.int64, copy=False)
-    if labels.min() < OUTLIER:
+    if labels.min(initial=OUTLIER) < OUTLIER:
         raise InvalidInput(
             f"labels hold {labels.min()}; expected classes from 0 on, {OUTLIER} for a sample of no class"
         )

@@ -16,7 +16,8 @@ import numpy as np
 from pydantic import Field
 
 from losscope.data.dataset import Dataset, Split
-from losscope.data.splits import class_disjoint, limit_note, rows_of, stratified_half
+from losscope.data.notes import limited
+from losscope.data.splits import class_disjoint, rows_of, stratified_half
 
 GRAY_LEVELS = 16
 
@@ -41,7 +42,7 @@ def digits(
         splits={name: Split(inputs[kept], labels[kept]) for name, kept in rows.items()},
         split_protocol=split,
         class_names=tuple("0123456789"),
-        note=limit_note(limit),
+        note=limited(limit),
         shares_classes=split == "stratified_half",
         source={"file": "digits.npz"},
     )

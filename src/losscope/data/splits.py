@@ -63,8 +63,3 @@ def rows_of(labels: np.ndarray, train: np.ndarray, limit: int | None = None) -> 
     if limit is None:
         return rows
     return {name: kept[first_per_class(labels[kept], limit)] for name, kept in rows.items()}
-
-
-def limit_note(limit: int | None) -> str:
-    """What a reader must know of a limited data set."""
-    return "" if limit is None else f"at most {limit} samples of each class in each split"

@@ -1,0 +1,68 @@
+"""Stanford Cars, CARS196 (Krause et al. 2013): photographs of 196 car models.
+
+Read from parquet, or from a folder train/ with a folder per class. Only the official training half (8,144
+images) is used, so the splits are not the official one and are never called so. `train_half_closed` cuts each
+class in two by a fixed seed; `class_disjoint` trains on the first 98 classes (4,052) and tests on the others
+(4,092).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from losscope.data.dataset import Dataset
+from losscope.data.folders import locate
+from losscope.data.image_files import part_patterns, read_part
+from losscope.data.notes import counted, joined_notes, named
+from losscope.data.options import Limit, Precision, Size, ViewOrFile
+from losscope.data.pixels import IMAGENET
+from losscope.data.progress import Progress
+from losscope.data.samples import Samples, split_samples
+from losscope.data.splits import class_disjoint, stratified_half
+from losscope.data.views import Viewing, picture_samples, precomputed_samples
+
+TRAIN_HALF, IMAGES = 8_144, 16_185
+DEFAULT_BACKBONE: Literal["efficientnet_lite0"] = "efficientnet_lite0"
+PLACES = ("cars196", "stanford_cars", "cars")
+HOW = "Get it as parquet with the columns image and label (tanganke/stanford_cars on the Hugging Face hub)."
+
+
+def cars196(
+    *,
+    split: Literal["train_half_closed", "class_disjoint"] = "train_half_closed",
+    backbone: ViewOrFile = DEFAULT_BACKBONE,
+    backbone_weights: str | None = None,
+    precision: Precision = "float32",
+    size: Size = None,
+    limit: Limit = None,
+    folder: Path | None = None,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Dataset:
+    """Splits `train` and `test`: features (samples, dim), or pixels (samples, 3, size, size).
+
+    Pixels are scaled with ImageNet's mean and deviation and need a `size` unless all images have one;
+    "precomputed" reads the features of a file.
+    """
+    viewing = Viewing(backbone, backbone_weights, precision, size, device, progress)
+    samples = (
+        precomputed_samples("cars196", folder) if backbone == "precomputed" else _samples(viewing, folder)
+    )
+    halves = stratified_half if split == "train_half_closed" else class_disjoint
+    return split_samples(
+        named("cars196", split, backbone, default=DEFAULT_BACKBONE),
+        samples,
+        halves(samples.labels),
+        split_protocol=split,
+        limit=limit,
+        note=joined_notes(
+            f"only the official training half ({TRAIN_HALF:,} of {IMAGES:,} images): not the official split",
+            counted(len(samples.labels), TRAIN_HALF),
+        ),
+    )
+
+
+def _samples(viewing: Viewing, folder: Path | None) -> Samples:
+    files = locate("the train part of cars196", part_patterns("train", PLACES), folder, HOW)
+    return picture_samples(read_part(files), viewing, scale=IMAGENET, files=files)

@@ -1,0 +1,78 @@
+"""CUB-200-2011 (Wah et al. 2011): 11,788 photographs of 200 bird species.
+
+Read from parquet, from folders train/ and test/ with a folder per class, or from the original CUB_200_2011
+folder. Splits: `official_closed`, the official 5,994 / 5,794 with all species in both halves, and
+`class_disjoint`, the first 100 species to train and the others to test, over all images (5,864 / 5,924).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from losscope.data.dataset import Dataset
+from losscope.data.folders import locate
+from losscope.data.image_files import part_patterns, read_part, train_then_test
+from losscope.data.notes import counted, imagenet_overlap, joined_notes, named
+from losscope.data.options import Limit, Precision, Size, ViewOrFile
+from losscope.data.pixels import IMAGENET
+from losscope.data.progress import Progress
+from losscope.data.readers.cub_original import read_cub_original
+from losscope.data.samples import Samples, split_samples
+from losscope.data.splits import class_disjoint
+from losscope.data.views import Viewing, picture_samples, precomputed_samples
+from losscope.errors import InvalidInput
+
+IMAGES = 11_788
+DEFAULT_BACKBONE: Literal["efficientnet_lite0"] = "efficientnet_lite0"
+PLACES = ("cub200", "cub-200", "cub")
+ORIGINAL = ("CUB_200_2011", *(f"{place}/CUB_200_2011" for place in PLACES))
+HOW = "Get CUB_200_2011.tgz from https://www.vision.caltech.edu/datasets/cub_200_2011/ and unpack it there."
+
+
+def cub200(
+    *,
+    split: Literal["official_closed", "class_disjoint"] = "official_closed",
+    backbone: ViewOrFile = DEFAULT_BACKBONE,
+    backbone_weights: str | None = None,
+    precision: Precision = "float32",
+    size: Size = None,
+    limit: Limit = None,
+    folder: Path | None = None,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Dataset:
+    """Splits `train` and `test`: features (samples, dim), or pixels (samples, 3, size, size).
+
+    "pixels" needs a `size`; they are scaled with ImageNet's mean and deviation. "precomputed" reads the
+    features of a file.
+    """
+    viewing = Viewing(backbone, backbone_weights, precision, size, device, progress)
+    samples = (
+        precomputed_samples("cub200", folder) if backbone == "precomputed" else _samples(viewing, folder)
+    )
+    train = samples.is_train if split == "official_closed" else class_disjoint(samples.labels)
+    if train is None:
+        raise InvalidInput(
+            "the precomputed features of cub200 have no 'is_train'; set split='class_disjoint'"
+        )
+    return split_samples(
+        named("cub200", split, backbone, default=DEFAULT_BACKBONE),
+        samples,
+        train,
+        split_protocol=split,
+        limit=limit,
+        note=joined_notes(counted(len(samples.labels), IMAGES), imagenet_overlap(backbone)),
+    )
+
+
+def _samples(viewing: Viewing, folder: Path | None) -> Samples:
+    patterns = part_patterns("train", PLACES) + [f"{place}/images.txt" for place in ORIGINAL]
+    files = locate("cub200", patterns, folder, HOW)
+    if files[0].name == "images.txt":
+        pictures, is_train = read_cub_original(files[0].parent)
+    else:
+        tests = locate("the test part of cub200", part_patterns("test", PLACES), folder, HOW)
+        pictures, is_train = train_then_test(read_part(files), read_part(tests))
+        files += tests
+    return picture_samples(pictures, viewing, scale=IMAGENET, files=files, is_train=is_train)

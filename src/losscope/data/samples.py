@@ -1,0 +1,68 @@
+"""Labeled samples whose inputs are made for the rows that are kept only, and their way into splits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from losscope.data.dataset import Dataset, Split, class_labels
+from losscope.data.notes import joined_notes, limited
+from losscope.data.splits import rows_of
+
+
+class Taken(NamedTuple):
+    """Inputs (rows, ...) of some rows and what is to be said of them."""
+
+    inputs: np.ndarray
+    source: Mapping[str, str]
+    note: str = ""
+    recipe: str = ""  # canonical JSON, see Dataset.recipe
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """All samples of a source: labels (samples,), and `take(rows)` for the inputs of some of them.
+
+    `is_train` (samples,) bool is the split that came with the data, or None.
+    """
+
+    labels: np.ndarray
+    take: Callable[[np.ndarray], Taken]
+    is_train: np.ndarray | None = None
+    class_names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", class_labels(self.labels))
+
+
+def split_samples(
+    name: str,
+    samples: Samples,
+    train: np.ndarray,
+    *,
+    split_protocol: str,
+    limit: int | None = None,
+    note: str = "",
+) -> Dataset:
+    """The data set with the splits `train` (where the mask is True) and `test`; `limit` as in `rows_of`."""
+    rows = rows_of(samples.labels, train, limit)
+    kept = np.sort(np.concatenate([*rows.values()]))
+    taken = samples.take(kept)
+    classes = {part: set(samples.labels[chosen]) for part, chosen in rows.items()}
+    return Dataset(
+        name=name,
+        splits={
+            part: Split(taken.inputs[np.searchsorted(kept, chosen)], samples.labels[chosen])
+            for part, chosen in rows.items()
+        },
+        split_protocol=split_protocol,
+        class_names=samples.class_names,
+        note=joined_notes(note, taken.note, limited(limit)),
+        shares_classes=classes["test"] <= classes["train"],
+        source=taken.source,
+        recipe=taken.recipe and json.dumps({"inputs": json.loads(taken.recipe), "split": split_protocol}),
+    )

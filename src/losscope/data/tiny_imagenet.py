@@ -1,0 +1,61 @@
+"""Tiny-ImageNet (Stanford CS231n, 2015): color images of 64 x 64 in 200 classes, the validation part only.
+
+Read from parquet, or from a folder valid/ or val/ with a folder per class. The 10,000 validation images (50
+per class) are cut into splits of their own: `valid_closed`, 25 / 25 of each class by a fixed seed, and
+`class_disjoint`, the first 100 classes to train and the others to test.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from losscope.data.dataset import Dataset
+from losscope.data.folders import locate
+from losscope.data.image_files import part_patterns, read_part
+from losscope.data.notes import counted, imagenet_overlap, joined_notes, named
+from losscope.data.options import Limit, Precision, Size, View
+from losscope.data.pixels import IMAGENET
+from losscope.data.progress import Progress
+from losscope.data.samples import split_samples
+from losscope.data.splits import class_disjoint, stratified_half
+from losscope.data.views import Viewing, picture_samples
+
+VALIDATION = 10_000
+PLACES = ("tiny_imagenet", "tiny-imagenet", "tiny-imagenet-200")
+HOW = "Get it as parquet (zh-plus/tiny-imagenet on the Hugging Face hub)."
+
+
+def tiny_imagenet(
+    *,
+    split: Literal["valid_closed", "class_disjoint"] = "valid_closed",
+    backbone: View = "pixels",
+    backbone_weights: str | None = None,
+    precision: Precision = "float32",
+    size: Size = None,
+    limit: Limit = None,
+    folder: Path | None = None,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Dataset:
+    """Splits `train` and `test`: pixels (samples, 3, 64, 64), or features (samples, dim).
+
+    Pixels are scaled with ImageNet's mean and deviation.
+    """
+    viewing = Viewing(backbone, backbone_weights, precision, size, device, progress)
+    patterns = part_patterns("valid", PLACES) + part_patterns("val", PLACES)
+    files = locate("the validation part of tiny_imagenet", patterns, folder, HOW)
+    samples = picture_samples(read_part(files), viewing, scale=IMAGENET, files=files)
+    halves = stratified_half if split == "valid_closed" else class_disjoint
+    return split_samples(
+        named("tiny_imagenet", split, backbone, default="pixels"),
+        samples,
+        halves(samples.labels),
+        split_protocol=split,
+        limit=limit,
+        note=joined_notes(
+            "only the 10,000 validation images, none of the 100,000 training images",
+            counted(len(samples.labels), VALIDATION),
+            imagenet_overlap(backbone),
+        ),
+    )
