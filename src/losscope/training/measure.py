@@ -43,7 +43,7 @@ class Embedded:
 
 def geometry_rows(split: str, epoch: int, embedded: Embedded) -> Iterator[Row]:
     """VARIANCE and effective rank of one split."""
-    for run, (points, labels) in enumerate(zip(embedded.embeddings, embedded.labels, strict=True)):
+    for run, points, labels in _finite_runs(embedded):
         statistics = class_statistics(points, labels)
         if len(statistics.classes) < 2:
             continue  # nothing can be said between classes: no rows rather than rows of NaN
@@ -55,6 +55,13 @@ def geometry_rows(split: str, epoch: int, embedded: Embedded) -> Iterator[Row]:
         yield run, split, epoch, "effective_rank", None, rank.item()
 
 
+def _finite_runs(embedded: Embedded) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Index, embeddings and labels of each run that has not diverged: the others have no geometry and no neighbors."""
+    for run, (points, labels) in enumerate(zip(embedded.embeddings, embedded.labels, strict=True)):
+        if bool(points.isfinite().all()):
+            yield run, points, labels
+
+
 def evaluation_rows(splits: Mapping[str, Embedded], epoch: int, *, shares_classes: bool, keep: Keep) -> Iterator[Row]:
     """Retrieval within each split that is not trained on, and classifiers fitted on `train` and scored on it.
 
@@ -64,9 +71,7 @@ def evaluation_rows(splits: Mapping[str, Embedded], epoch: int, *, shares_classe
     for split, embedded in splits.items():
         if split.startswith("train"):
             continue
-        for run, (points, labels) in enumerate(zip(embedded.embeddings, embedded.labels, strict=True)):
-            if not bool(points.isfinite().all()):
-                continue  # a diverged run has no neighbors
+        for run, points, labels in _finite_runs(embedded):
             try:
                 found = retrieval(points, labels, KS)
             except InvalidInput:

@@ -143,9 +143,9 @@ def _train(unit: Unit, record: GroupRecord, datasets: list[Dataset], place: Plac
         if epoch in (0, protocol.epochs, *protocol.evaluate_at):
             rows += evaluation_rows(embedded, epoch, shares_classes=datasets[0].shares_classes,
                                     keep=record.append_queries)
-        if epoch == protocol.epochs:
-            first = embedded["train"]
-            record.append_map(map_columns(unit.group["runs"][0], "train", epoch, first.embeddings[0], first.labels[0]))
+        first, labels = embedded["train"].embeddings[0], embedded["train"].labels[0]
+        if epoch == protocol.epochs and bool(first.isfinite().all()):
+            record.append_map(map_columns(unit.group["runs"][0], "train", epoch, first, labels))
         return rows
 
     resumed = record.resume()

@@ -101,5 +101,7 @@ def history_rows(record: GroupRecord, runs: int, epoch: int, splits: Sequence[st
         if split.startswith("train"):
             continue
         for run, ratios in enumerate(record.history("intra_inter_ratio", split, runs)):
+            if len(ratios) <= epoch:
+                continue  # a diverged run, or a split with less than two classes
             yield run, split, epoch, "compaction_epoch", None, compaction_epoch(ratios)
             yield run, split, epoch, "compaction_area", None, compaction_area(ratios)
