@@ -20,7 +20,7 @@ from losscope.training.batches import partners_in_batch
 from losscope.training.loop import stacked_terms
 from losscope.types import BatchTriplets, Loss, LossTerms, Pairs, Triplets, Tuples
 
-LABELS = torch.tensor([0, 0, 0, 1, 1, 2, 2, -1])
+LABELS = torch.tensor([0, 0, 0, 1, 1, 2, -1, -1])
 
 
 def check_loss(loss: Loss, **hyperparameters: Any) -> None:
