@@ -1,0 +1,59 @@
+"""Reports: one self-contained page (and the same as Markdown) from the records of one or several studies.
+
+Reads the table, never imports torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from losscope.report.summary import Summary
+
+__all__ = ["summarize", "summary_table", "write_report"]
+
+
+def summarize(folders: Sequence[Path | str] | Path | str) -> Summary:
+    """The summary of the studies in `folders`.
+
+    Raises MissingData if a folder holds no study, DamagedRecord if a file can't be read.
+    """
+    from losscope.report.reading import read
+    from losscope.report.summary import summarize_record
+
+    return summarize_record(read(_paths(folders)))
+
+
+def write_report(
+    folders: Sequence[Path | str] | Path | str, out: Path | str | None = None
+) -> tuple[Path, Path]:
+    """Write `report.html` and `report.md` of the studies in `folders` into `out` (default: the first folder).
+
+    Returns both paths. Raises MissingData, DamagedRecord, and OSError where `out` can't be written.
+    """
+    from losscope.report import render
+    from losscope.table import atomic
+
+    summary = summarize(folders)
+    folder = Path(out) if out is not None else _paths(folders)[0]
+    folder.mkdir(parents=True, exist_ok=True)
+    pages = folder / "report.html", folder / "report.md"
+    for path, text in zip(pages, (render.html(summary), render.markdown(summary)), strict=True):
+        with atomic(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return pages
+
+
+def summary_table(summary: Summary) -> tuple[list[str], list[list[str]]]:
+    """Headers and rows for a terminal: losses x the few measures that matter, with interval and n."""
+    from losscope.report.tables import overview
+
+    table = overview(summary)
+    headers = ["data, protocol", table.head, *(column.label for column in table.columns)]
+    return headers, [[group.label, row.label, *row.cells] for group in table.groups for row in group.rows]
+
+
+def _paths(folders: Sequence[Path | str] | Path | str) -> list[Path]:
+    return [Path(folders)] if isinstance(folders, str | Path) else [Path(folder) for folder in folders]

@@ -1,0 +1,63 @@
+"""Numbers as a reader sees them: as many digits as their interval supports."""
+
+from __future__ import annotations
+
+import math
+
+from losscope.report.summary import Estimate
+from losscope.statistics import Interval
+
+ABSENT = "–"
+
+
+def interval_text(interval: Interval, *, signed: bool = False) -> str:
+    """Mean and bounds, with two significant digits of the half width (at most four decimals unless all is tiny).
+
+    >>> interval_text(Interval(5, 0.81585, 0.76768, 0.86402)), interval_text(Interval(1, 0.98771))
+    ('0.816 [0.768, 0.864]', '0.9877')
+    >>> interval_text(Interval(5, 3.759e-4, 4.46e-5, 7.07e-4))
+    '3.8e-4 [0.4e-4, 7.1e-4]'
+    """
+    if interval.low is None or interval.high is None:
+        return number(interval.mean, signed=signed)
+    half = (interval.high - interval.low) / 2
+    parts = (interval.mean, interval.low, interval.high)
+    largest = max(abs(part) for part in parts)
+    if 0 < largest < 1e-3:
+        exponent = math.floor(math.log10(abs(interval.mean) or largest))
+        mean, low, high = (f"{_sign(part / 10.0**exponent, 1, signed)}e{exponent}" for part in parts)
+    else:
+        decimals = 4 if half <= 0 else min(4, max(0, 1 - math.floor(math.log10(half))))
+        mean, low, high = (_sign(part, decimals, signed) for part in parts)
+    return f"{mean} [{low}, {high}]"
+
+
+def number(value: float, *, signed: bool = False) -> str:
+    """One number to four significant digits.
+
+    >>> number(0.98771), number(1234.5), number(0.0000639), number(50)
+    ('0.9877', '1234', '6.39e-5', '50')
+    """
+    if value and abs(value) < 1e-3:
+        mantissa, exponent = f"{value:.2e}".split("e")
+        return f"{mantissa}e{int(exponent)}".replace("-", "−", 1 if value < 0 else 0)
+    if float(value).is_integer() and abs(value) >= 2:
+        return _sign(value, 0, signed)
+    return _sign(value, max(0, 3 - math.floor(math.log10(abs(value)))) if abs(value) >= 1 else 4, signed)
+
+
+def _sign(value: float, decimals: int, signed: bool) -> str:
+    text = f"{value:{'+' if signed else ''}.{decimals}f}"
+    return text.replace("-", "−")
+
+
+def estimate_text(estimate: Estimate | None, epochs: int) -> str:
+    """An estimate for a cell; a censored one by its median and how many seeds never got there."""
+    if estimate is None:
+        return ABSENT
+    if estimate.interval:
+        return interval_text(estimate.interval)
+    ordered = sorted(estimate.values.values())
+    never = f"never in {len(estimate.never)} of {estimate.n}"
+    middle = (estimate.n - 1) // 2  # the lower median: counts a censored seed as later than all others
+    return f"median {number(ordered[middle])}; {never}" if middle < len(ordered) else f"> {epochs}; {never}"
