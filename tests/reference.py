@@ -84,11 +84,15 @@ def triplet_term(z: Array, a: int, p: int, q: int, margin: float, squared: bool)
     to_positive, to_negative = distance(z, a, p), distance(z, a, q)
     violation = to_positive**2 - to_negative**2 + margin if squared else to_positive - to_negative + margin
     if violation > 0 and squared:
-        gradient[a], gradient[p], gradient[q] = 2 * (z[q] - z[p]), 2 * (z[p] - z[a]), 2 * (z[a] - z[q])
+        gradient[a] += 2 * (z[q] - z[p])
+        gradient[p] += 2 * (z[p] - z[a])
+        gradient[q] += 2 * (z[a] - z[q])
     elif violation > 0:
-        gradient[p] += (z[p] - z[a]) / to_positive if to_positive else 0
-        gradient[q] += (z[a] - z[q]) / to_negative if to_negative else 0
-        gradient[a] -= gradient[p] + gradient[q]
+        pull = (z[p] - z[a]) / to_positive if to_positive else np.zeros(z.shape[1])
+        push = (z[a] - z[q]) / to_negative if to_negative else np.zeros(z.shape[1])
+        gradient[p] += pull
+        gradient[q] += push
+        gradient[a] -= pull + push
     return max(violation, 0), gradient
 
 
