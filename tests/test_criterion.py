@@ -1,0 +1,218 @@
+"""Criterion: a loss in somebody else's loop, its options and its border."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+import reference
+from losscope.criterion import Criterion
+from losscope.errors import InvalidInput, InvalidStudy, LosscopeError, UnknownName
+from losscope.types import BatchTriplets, Loss, LossTerms, Pairs, Triplets
+
+LABELS = torch.tensor([0, 0, 0, 1, 1, 2, -1, -1])
+
+
+def points(dtype: torch.dtype = torch.float64, samples: int = 8) -> Tensor:
+    drawn = torch.randn(samples, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return normalize(drawn, dim=1).to(dtype)
+
+
+@pytest.mark.parametrize("squared", [False, True])
+@pytest.mark.parametrize("mining", ["semi_hard", "batch_hard"])
+def test_mined_triplets_are_the_naive_ones(mining: str, squared: bool) -> None:
+    z = points().numpy()
+    labels = LABELS.tolist()
+    mined = (
+        [(a, p, q) for (a, p), q in reference.semi_hard_triplets(z, labels, 0.5, squared).items()]
+        if mining == "semi_hard"
+        else [(a, *partners) for a, partners in reference.hardest_triplets(z, labels).items()]
+    )
+    value, gradient = reference.mean_of([reference.triplet_term(z, *one, 0.5, squared) for one in mined], z)
+    leaf = points().requires_grad_()
+    loss = Criterion("triplet", margin=0.5, squared=squared, mining=mining)(leaf, LABELS)  # type: ignore[arg-type]
+    loss.backward()
+    assert mined
+    assert loss.item() == pytest.approx(value)
+    assert leaf.grad is not None
+    np.testing.assert_allclose(leaf.grad.numpy(), gradient, atol=1e-14)
+
+
+def test_balanced_sides_weigh_positives_and_negatives_equally() -> None:
+    z = points().numpy()
+    terms = [
+        (reference.contrastive_term(z, *one, 1.0)[0], one[2]) for one in reference.pairs_of(LABELS.tolist())
+    ]
+    sides = [[value for value, same in terms if same is side] for side in (True, False)]
+    expected = sum(sum(side) / len(side) for side in sides) / 2
+    assert Criterion("contrastive", balance="sides")(points(), LABELS).item() == pytest.approx(expected)
+    assert Criterion("contrastive")(points(), LABELS).item() != pytest.approx(expected)
+
+
+def test_embeddings_are_used_as_given_unless_asked() -> None:
+    z = points()
+    given, scaled = Criterion("triplet"), Criterion("triplet", normalize=True)
+    assert given(3 * z, LABELS).item() != pytest.approx(given(z, LABELS).item())
+    assert scaled(3 * z, LABELS).item() == pytest.approx(given(z, LABELS).item())
+
+
+def test_terms_are_shown_with_their_tuples() -> None:
+    terms, tuples = Criterion("contrastive").terms(points(), LABELS)
+    assert isinstance(tuples, Pairs)
+    assert terms.values.shape == (28,)
+    assert int(terms.valid.sum()) == 27  # the two outliers make no pair
+    terms, tuples = Criterion("triplet").terms(points(), LABELS)
+    assert isinstance(tuples, BatchTriplets)
+    assert int(terms.valid.sum()) == len(reference.triplets_of(LABELS.tolist()))
+    _, tuples = Criterion("triplet", mining="batch_hard").terms(points(), LABELS)
+    assert isinstance(tuples, Triplets)
+
+
+@pytest.mark.parametrize("labels", [[0], [0, 1, 2], [-1, -1]])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"balance": "sides"}, {"mining": "none"}, {"mining": "semi_hard"}, {"mining": "batch_hard"}],
+)
+def test_a_batch_without_a_valid_term_gives_0_with_gradient_0(
+    labels: list[int], options: dict[str, str]
+) -> None:
+    name = "triplet" if "mining" in options else "contrastive"
+    if name == "contrastive" and len(labels) == 3:
+        labels = [-1, -1, -1]  # three classes make negative pairs
+    leaf = points(samples=len(labels)).requires_grad_()
+    loss = Criterion(name, **options)(leaf, torch.tensor(labels))  # type: ignore[arg-type]
+    loss.backward()
+    assert loss.item() == 0
+    assert leaf.grad is not None
+    assert not leaf.grad.any()
+
+
+@pytest.mark.parametrize("name", ["contrastive", "triplet"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_embeddings_are_computed_in_float32(name: str, dtype: torch.dtype) -> None:
+    half = points(dtype).requires_grad_()
+    loss = Criterion(name)(half, LABELS)
+    loss.backward()
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(Criterion(name)(half.detach().float(), LABELS).item())
+    assert half.grad is not None
+    assert half.grad.dtype == dtype
+    assert half.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["contrastive", "triplet"])
+def test_autocast_outside_does_not_reach_the_distances(name: str) -> None:
+    z, criterion = points(torch.float32, 8), Criterion(name)
+    exact = criterion(z, LABELS)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(criterion(z, LABELS), exact)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int32, torch.int64])
+def test_any_integer_labels_will_do(dtype: torch.dtype) -> None:
+    labels = LABELS.clamp_min(0)
+    assert torch.equal(
+        Criterion("triplet")(points(), labels.to(dtype)), Criterion("triplet")(points(), labels)
+    )
+
+
+def test_it_trains_a_network_and_fits_in_a_module() -> None:
+    torch.manual_seed(0)
+    network, criterion = nn.Linear(4, 3), Criterion("triplet", normalize=True)
+    assert list(criterion.parameters()) == []
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.5)
+    inputs = points(torch.float32)
+    first = criterion(network(inputs), LABELS).item()
+    for _ in range(20):
+        optimizer.zero_grad()
+        criterion(network(inputs), LABELS).backward()
+        optimizer.step()
+    assert criterion(network(inputs), LABELS).item() < 0.8 * first
+
+
+def test_its_repr_names_the_loss_and_every_value() -> None:
+    criterion = Criterion("triplet", margin=1, mining="semi_hard", normalize=True)
+    assert (
+        repr(criterion)
+        == "Criterion('triplet', normalize=True, mining='semi_hard', margin=1.0, squared=False)"
+    )
+    assert repr(Criterion("contrastive")) == "Criterion('contrastive', margin=1.0)"
+
+
+def mine(z: Tensor, pairs: Pairs, *, weight: float = 2.0) -> LossTerms:
+    gap = z[pairs.first] - z[pairs.second]
+    return LossTerms(torch.where(pairs.valid, weight * gap.square().sum(-1), torch.nan), pairs.valid)
+
+
+def test_a_loss_of_ones_own_may_leave_anything_in_invalid_terms() -> None:
+    criterion = Criterion(Loss(mine, kind="pair", saturates=False, reference="mine"), weight=3)
+    gaps = [
+        reference.distance(points().numpy(), i, j) ** 2 for i, j, _ in reference.pairs_of(LABELS.tolist())
+    ]
+    assert criterion(points(), LABELS).item() == pytest.approx(3 * sum(gaps) / len(gaps))
+    assert repr(criterion) == "Criterion('mine', weight=3.0)"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"loss": "tripet"}, UnknownName, "unknown loss 'tripet'; did you mean 'triplet'"),
+        ({"loss": "triplet", "magin": 1.0}, UnknownName, "'magin'; did you mean 'margin'"),
+        ({"loss": "contrastive", "squared": True}, UnknownName, "hyper-parameter of loss 'contrastive'"),
+        ({"loss": "triplet", "margin": 0.0}, InvalidStudy, "margin = 0.0; expected a positive, finite"),
+        ({"loss": "triplet", "margin": float("nan")}, InvalidStudy, "margin = nan"),
+        ({"loss": "triplet", "margin": "1"}, InvalidStudy, "margin = '1'; expected a number"),
+        ({"loss": "triplet", "margin": True}, InvalidStudy, "margin = True; expected a number"),
+        ({"loss": "triplet", "squared": 1}, InvalidStudy, "squared = 1; expected true or false"),
+        ({"loss": "triplet", "mining": "semihard"}, UnknownName, "did you mean 'semi_hard'"),
+        ({"loss": "triplet", "balance": "side"}, UnknownName, "did you mean 'sides'"),
+        ({"loss": "contrastive", "mining": "batch_hard"}, InvalidStudy, "whose terms are pairs"),
+        ({"loss": "triplet", "balance": "sides"}, InvalidStudy, "whose terms are triplets"),
+    ],
+)  # fmt: skip
+def test_what_is_impossible_is_refused_at_once(
+    arguments: dict[str, object], error: type[LosscopeError], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        Criterion(**arguments)  # type: ignore[arg-type]
+
+
+def test_semi_hard_mining_of_a_loss_without_margin_is_refused() -> None:
+    def bare(z: Tensor, triplets: Triplets) -> LossTerms:
+        return LossTerms(z.sum(-1), triplets.valid)
+
+    with pytest.raises(InvalidStudy, match="'margin' and 'squared'; loss 'bare' has \\[\\]"):
+        Criterion(Loss(bare, kind="triplet", saturates=False, reference="mine"), mining="semi_hard")
+
+
+@pytest.mark.parametrize(
+    ("embeddings", "labels", "message"),
+    [
+        (points(), LABELS[:5], r"shape \(8, 4\) and labels \(5,\)"),
+        (points()[0], LABELS[:4], r"shape \(4,\)"),
+        (points().unsqueeze(0), LABELS, r"shape \(1, 8, 4\)"),
+        (points(), LABELS.unsqueeze(1), r"labels \(8, 1\)"),
+        (points()[:0], LABELS[:0], "at least one sample"),
+        (points().long(), LABELS, "type torch.int64; expected real numbers"),
+        (points(), LABELS.float(), "labels have the type torch.float32; expected integers"),
+        (points(), LABELS.double() * torch.nan, "expected integers"),
+        (points(), LABELS > 0, "type torch.bool"),
+        (points().numpy(), LABELS, "embeddings are of type ndarray; expected a torch.Tensor"),
+        (points(), LABELS.tolist(), "labels are of type list"),
+    ],
+)
+def test_what_no_loss_can_be_taken_of_is_refused(embeddings: Tensor, labels: Tensor, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        Criterion("triplet")(embeddings, labels)
+
+
+@pytest.mark.parametrize("name", ["contrastive", "triplet"])
+def test_the_loss_sees_labels_not_only_their_mean(name: str) -> None:
+    """A distance (B, 1) times labels (B,) sees no difference between batches of equal class sizes."""
+    given = torch.tensor([0, 0, 0, 0, 1, 1, 1, 1])
+    orders = [0, 1, 2, 3, 4, 5, 6, 7], [0, 4, 2, 6, 1, 5, 3, 7], [0, 1, 4, 5, 2, 3, 6, 7]
+    losses = {Criterion(name)(points(), given[torch.tensor(order)]).item() for order in orders}
+    assert len(losses) == 3
