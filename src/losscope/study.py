@@ -202,6 +202,9 @@ def digest(document: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
+_PARTS: dict[str, type[BaseModel]] = {"protocol": Protocol, "model": Model, "optimizer": Optimizer, "batch": Batch}
+
+
 def parse(document: Mapping[str, Any], where: str = "study") -> Study:
     """The study that a TOML document says. Raises InvalidStudy (UnknownName for an unknown key) naming the place."""
     try:
@@ -217,7 +220,7 @@ def _readable(error: ValidationError, where: str) -> InvalidStudy:
     if fault["type"] == "extra_forbidden":
         part: type[BaseModel] = Study
         for step in fault["loc"][:-1]:
-            part = {"protocol": Protocol, "model": Model, "optimizer": Optimizer, "batch": Batch}.get(str(step), part)
+            part = _PARTS.get(str(step), part)
         return UnknownName.of(f"key in {where}, {'.'.join(map(str, fault['loc'][:-1])) or 'top level'}:",
                               str(fault["loc"][-1]), part.model_fields)
     found = fault.get("input")

@@ -10,7 +10,17 @@ from typing import Annotated, Any, Optional
 import typer
 
 from losscope import __version__
-from losscope.cli.console import errors, out, show_failures, show_plan, study_progress, summary_table
+from losscope.cli.console import (
+    data_table,
+    errors,
+    loading_progress,
+    measurement_table,
+    out,
+    show_failures,
+    show_plan,
+    study_progress,
+    summary_table,
+)
 from losscope.errors import InvalidInput, LosscopeError
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, rich_markup_mode="rich", pretty_exceptions_enable=False,
@@ -44,11 +54,12 @@ def study(
     chosen = [*([f"seeds={seeds}"] if seeds else []), *([f"protocol.epochs={epochs}"] if epochs else []), *(settings or [])]
     loaded = load(name, chosen)
     if dry_run:
-        estimate = drive.estimate(loaded, out_folder, data=data, device=device, jobs=jobs)
+        with loading_progress() as loading:
+            estimate = drive.estimate(loaded, out_folder, data=data, device=device, jobs=jobs, loading=loading)
         _print_json(estimate.document()) if as_json else show_plan(estimate)
         return
-    with study_progress() as progress:
-        result = drive.run(loaded, out_folder, data=data, device=device, jobs=jobs, progress=progress)
+    with study_progress() as (loading, progress):
+        result = drive.run(loaded, out_folder, data=data, device=device, jobs=jobs, loading=loading, progress=progress)
     show_failures(result)
     from losscope.report import write_report
 
@@ -106,8 +117,6 @@ def table(
 
         pyarrow.csv.write_csv(rows, sys.stdout.buffer)
     else:
-        from losscope.cli.console import measurement_table
-
         measurement_table(rows)
 
 
@@ -133,36 +142,36 @@ def list_(
 @data_app.command("check")
 def data_check(data: DataFolder = None, as_json: AsJson = False) -> None:
     """Say which local data sets are found, where, and how to get the others."""
-    from losscope.cli.listing import data_folder
-    from losscope.data.fetch import describe
+    from losscope.data.inventory import describe
 
-    found = describe(data_folder(data))
+    found = describe(data)
     if as_json:
         _print_json(found)
-        return
-    from losscope.cli.console import data_table
-
-    data_table(found)
+    else:
+        data_table(found)
 
 
 @data_app.command("fetch")
 def data_fetch(
-    name: Annotated[str, typer.Argument(help="A known file set (losscope data fetch --help), or a file name with --url.")],
-    url: Annotated[Optional[str], typer.Option(help="Where to download from.")] = None,  # noqa: UP045
+    name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="mnist or fashion_mnist; or, with --url and --sha256, "
+                                        "the path of any file inside the data folder.")],
+    url: Annotated[Optional[str], typer.Option(help="Another mirror's folder, or the file's address.")] = None,  # noqa: UP045
     sha256: Annotated[Optional[str], typer.Option(help="Digest that the file must have.")] = None,  # noqa: UP045
     data: DataFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Download a data set into the data folder and check its digest."""
-    from losscope.cli.console import download_progress
-    from losscope.cli.listing import data_folder
-    from losscope.data.fetch import fetch_named
+    """Download a data set, or one file, into the data folder. Only what has the expected digest is kept."""
+    from losscope.data.fetch import fetch, fetch_dataset
+    from losscope.data.folders import data_folder
 
     folder = data_folder(data)
     if folder is None:
-        raise InvalidInput("no data folder; give one with --data or set LOSSCOPE_DATA")
-    with download_progress() as progress:
-        paths = fetch_named(name, folder, url=url, sha256=sha256, progress=progress)
+        raise InvalidInput("there is no data folder to fetch to; give one with --data or set LOSSCOPE_DATA")
+    if sha256 and not url:
+        raise InvalidInput("--sha256 goes with --url: the address of the file that has this digest")
+    with loading_progress() as progress:
+        paths = ([fetch(url, folder / name, sha256, progress=progress)] if url and sha256
+                 else fetch_dataset(name, folder=folder, url=url, progress=progress))
     if as_json:
         _print_json([str(path) for path in paths])
     else:

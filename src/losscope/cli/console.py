@@ -8,58 +8,75 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from losscope.sweep.drive import Estimate, StudyResult
+    from losscope.sweep.drive import StudyResult
+    from losscope.sweep.estimate import Estimate
     from losscope.sweep.plan import Plan
+    from losscope.table import RunRecord
 
 out = Console()
 errors = Console(stderr=True)
 
 
+Report = Callable[[str, int, int], None]
+"""Called with what is going on, how much is done, and of how much (0: unknown)."""
+
+
 @contextmanager
-def study_progress() -> Iterator[Callable[[Plan], Callable[[str, int, int], None]]]:
-    """One bar over all epochs of all units, and one for each unit that runs."""
-    bars = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("epochs"),
+def loading_progress() -> Iterator[Report]:
+    """One bar for each thing that is read, computed or downloaded."""
+    with _bars() as bars:
+        yield _one_bar_each(bars)
+
+
+@contextmanager
+def study_progress() -> Iterator[tuple[Report, Callable[[Plan], Report]]]:
+    """Bars for loading data; then one bar over all epochs of all groups, and one for each group that trains."""
+    with _bars() as bars:
+
+        def begin(plan: Plan) -> Report:
+            groups = [unit for unit in plan.units if unit.cell.loss.name != "none"]
+            runs = sum(len(unit.cell.seeds) for unit in groups)
+            errors.print(f"{runs} runs in {len(groups)} groups to train; {plan.finished} runs were there already.")
+            overall = bars.add_task("epochs in all", total=sum(unit.cell.protocol.epochs for unit in groups))
+            each, done = _one_bar_each(bars), dict[str, int]()
+
+            def report(name: str, epoch: int, epochs: int) -> None:
+                each(name, epoch, epochs)
+                done[name] = epoch
+                bars.update(overall, completed=sum(done.values()))
+
+            return report
+
+        yield _one_bar_each(bars), begin
+
+
+def _bars() -> Progress:
+    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
                     TimeRemainingColumn(), console=errors, disable=not errors.is_terminal, transient=True)
 
-    def begin(plan: Plan) -> Callable[[str, int, int], None]:
-        total = sum(unit.cell.protocol.epochs for unit in plan.units if unit.cell.loss.name != "none")
-        runs = sum(len(unit.cell.seeds) for unit in plan.units)
-        errors.print(f"{runs} runs in {len(plan.units)} groups to do, {plan.finished} runs there already.")
-        overall = bars.add_task("study", total=total)
-        tasks: dict[str, Any] = {}
-        done: dict[str, int] = {}
 
-        def report(name: str, epoch: int, epochs: int) -> None:
-            if name not in tasks:
-                tasks[name] = bars.add_task(name, total=epochs)
-            done[name] = epoch
-            bars.update(tasks[name], completed=epoch, visible=epoch < epochs)
-            bars.update(overall, completed=sum(done.values()))
-
-        return report
-
-    with bars:
-        yield begin
-
-
-@contextmanager
-def download_progress() -> Iterator[Callable[[str, int, int], None]]:
-    """One bar for each file."""
-    bars = Progress(TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn(),
-                    console=errors, disable=not errors.is_terminal, transient=True)
-    tasks: dict[str, Any] = {}
+def _one_bar_each(bars: Progress) -> Report:
+    tasks: dict[str, TaskID] = {}
 
     def report(name: str, done: int, total: int) -> None:
         if name not in tasks:
             tasks[name] = bars.add_task(name, total=total or None)
-        bars.update(tasks[name], completed=done)
+        bars.update(tasks[name], completed=done, visible=not total or done < total)
 
-    with bars:
-        yield report
+    return report
 
 
 def show_plan(estimate: Estimate) -> None:
@@ -85,9 +102,9 @@ def show_failures(result: StudyResult) -> None:
         name = " ".join(part for part in (record.dataset, record.protocol, record.loss, record.variant) if part)
         if record.status == "diverged":
             errors.print(f"{name}, seed {record.seed}: diverged at step {record.diverged_at}; the others are unaffected.")
-    reasons = {}
+    reasons: dict[str, list[RunRecord]] = {}
     for record in result.failed:
-        reasons.setdefault((record.error or "").strip().splitlines()[-1:][0] if record.error else "unknown", []).append(record)
+        reasons.setdefault((record.error or "unknown").strip().splitlines()[-1], []).append(record)
     for reason, records in reasons.items():
         first = records[0]
         errors.print(f"{len(records)} runs failed, the first of them {first.dataset} {first.protocol} {first.loss} "
@@ -107,9 +124,10 @@ def measurement_table(rows: Any) -> None:
 
 def data_table(found: Sequence[Mapping[str, Any]]) -> None:
     """What `data check` found."""
-    table = Table("data set", "found", "where", "what to do")
+    table = Table("data set", "status", "images", "digest", "where, or what to do")
     for entry in found:
-        table.add_row(entry["name"], "yes" if entry["found"] else "no", str(entry.get("path") or ""), entry.get("advice") or "")
+        table.add_row(entry["name"], entry["status"], str(entry["images"] or ""), entry["digest"],
+                      escape(entry["advice"] or str(entry["path"])))
     out.print(table)
 
 

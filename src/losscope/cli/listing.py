@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 from losscope.errors import UnknownName
 
 KINDS = ("losses", "diagnostics", "data", "models", "studies")
-
-
-def data_folder(given: Path | None) -> Path | None:
-    """The data folder of a command: its option, else the environment."""
-    environment = os.environ.get("LOSSCOPE_DATA")
-    return given or (Path(environment) if environment else None)
 
 
 def listing(what: str) -> dict[str, list[dict[str, Any]]]:

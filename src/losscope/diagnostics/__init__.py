@@ -82,4 +82,28 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
     "compaction_area": Diagnostic(compaction_area, "history", "share of training", "slower compaction"),
 }
 
-__all__ = ["DIAGNOSTICS", "Diagnostic", *sorted(DIAGNOSTICS)]
+__all__ = [
+    "DIAGNOSTICS",
+    "Diagnostic",
+    "active_ratio",
+    "active_ratio_negative",
+    "active_ratio_positive",
+    "compaction_area",
+    "compaction_epoch",
+    "effective_rank",
+    "gradient_norm",
+    "gradient_norm_embedding",
+    "gradient_norm_embedding_tangential",
+    "gradient_norm_tensor_mean",
+    "inter_class_distance_mean",
+    "inter_class_distance_mean_corrected",
+    "inter_class_distance_variance",
+    "inter_class_squared_distance_mean",
+    "intra_class_variance",
+    "intra_class_variance_mean",
+    "intra_class_variance_over_classes",
+    "intra_class_variance_unbiased_mean",
+    "intra_inter_ratio",
+    "loss_decay_epoch",
+    "update_ratio",
+]

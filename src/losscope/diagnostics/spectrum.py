@@ -19,4 +19,5 @@ def effective_rank(embeddings: Tensor) -> Tensor:
     eigenvalues = torch.linalg.eigvalsh(points.transpose(-1, -2) @ points)
     singular = eigenvalues.clamp_min(0).sqrt()
     share = singular / singular.sum(-1, keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
-    return torch.special.entr(share).sum(-1).exp()
+    rank: Tensor = torch.special.entr(share).sum(-1).exp()
+    return rank

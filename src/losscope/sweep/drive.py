@@ -47,18 +47,19 @@ def run(
     jobs: int | None = None,
     losses: Mapping[str, Any] | None = None,
     models: Mapping[str, Any] | None = None,
+    loading: Progress | None = None,
     progress: Callable[[Plan], Progress] | None = None,
 ) -> StudyResult:
     """Train and measure what `out` does not hold yet of a study (an object, a file, or the name of a shipped one).
 
     `data` is the data folder (default: the environment variable LOSSCOPE_DATA); `jobs` the number of processes (default:
     the cores this process may use; 1 with the user's own `losses` or `models`). Interrupt it at any time: the next call
-    goes on. Raises InvalidStudy, InvalidInput or MissingData before any training starts.
+    goes on. `loading` and `progress` are told how far it is. Raises InvalidStudy, InvalidInput or MissingData before any training starts.
     """
     study = study if isinstance(study, Study) else load(study)
     place = make_place(data, device, losses, models)
     folder = Path(out)
-    planned = plan(study, folder, place)
+    planned = plan(study, folder, place, loading)
     _claim(folder, study)
     _write_manifest(folder, study, planned, device)
     own = bool(place.extensions.losses or place.extensions.models)
@@ -72,9 +73,9 @@ def run(
 
 
 def estimate(study: Study, out: str | Path, *, data: str | Path | None = None, device: str = "cpu",
-             jobs: int | None = None) -> Estimate:
+             jobs: int | None = None, loading: Progress | None = None) -> Estimate:
     """What `run` would train and how long it would take, without writing anything."""
-    return timing.estimate(study, Path(out), make_place(data, device), jobs or cores())
+    return timing.estimate(study, Path(out), make_place(data, device), jobs or cores(), loading)
 
 
 def cores() -> int:
@@ -87,13 +88,12 @@ def make_place(data: str | Path | None, device: str, losses: Mapping[str, Any] |
     """Where units run, checked."""
     import torch
 
-    folder = Path(data) if data else Path(os.environ["LOSSCOPE_DATA"]) if os.environ.get("LOSSCOPE_DATA") else None
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise InvalidInput(f"device '{device}' can't be used ({str(error).splitlines()[0]}); expected 'cpu', or 'cuda' "
                            "on a machine with a GPU and a CUDA build of torch") from None
-    return Place(folder, device, Extensions(losses or {}, models or {}))
+    return Place(Path(data) if data else None, device, Extensions(losses or {}, models or {}))
 
 
 def _claim(folder: Path, study: Study) -> None:
@@ -120,7 +120,7 @@ def _claim(folder: Path, study: Study) -> None:
 def _write_manifest(folder: Path, study: Study, planned: Plan, device: str) -> None:
     """Add this invocation: what the numbers were made with."""
     path = folder / "manifest.json"
-    manifest = read_json(path) if path.is_file() else {"schema": SCHEMA_VERSION, "invocations": []}
+    manifest: dict[str, Any] = read_json(path) if path.is_file() else {"schema": SCHEMA_VERSION, "invocations": []}
     manifest["data_fingerprints"] = {name: {str(seed): value for seed, value in prints.items()}
                                      for name, prints in planned.fingerprints.items()}
     manifest["invocations"].append({

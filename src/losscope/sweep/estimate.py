@@ -12,7 +12,7 @@ import torch
 
 from losscope.study import Study
 from losscope.sweep.plan import plan
-from losscope.training.run import INPUTS, Place, Unit, build_stack, load_datasets
+from losscope.training.run import INPUTS, Place, Progress, Unit, build_stack, load_datasets
 
 FORWARD_SHARE = 1 / 3
 """Share of a training step that a forward pass takes: what embedding a sample for measuring costs."""
@@ -55,9 +55,9 @@ class Estimate:
                 "jobs": self.jobs, "seconds": self.wall_seconds}
 
 
-def estimate(study: Study, folder: Path, place: Place, jobs: int) -> Estimate:
+def estimate(study: Study, folder: Path, place: Place, jobs: int, loading: Progress | None = None) -> Estimate:
     """Plan a study without writing anything, and time one step of each group (after one to warm up)."""
-    planned = plan(study, folder, place)
+    planned = plan(study, folder, place, loading)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     known: dict[str, tuple[int, float]] = {}  # groups of one cell take equally long

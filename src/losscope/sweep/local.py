@@ -11,6 +11,7 @@ import os
 import traceback
 from collections.abc import Iterator
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from typing import Protocol
 
@@ -56,9 +57,9 @@ class Processes:
         self.place, self.progress, self.jobs = place, progress, jobs
         self.units: list[Unit] = []
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when the children load torch
-        method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-        self.context = multiprocessing.get_context(method)
-        if method == "forkserver":
+        self.context: ForkServerContext | SpawnContext = multiprocessing.get_context("spawn")
+        if "forkserver" in multiprocessing.get_all_start_methods():  # pays for importing torch once
+            self.context = multiprocessing.get_context("forkserver")
             self.context.set_forkserver_preload(["losscope.training.run"])
 
     def submit(self, unit: Unit) -> None:
@@ -66,6 +67,7 @@ class Processes:
 
     def finished(self) -> Iterator[tuple[Unit, list[RunRecord]]]:
         running: dict[Connection, tuple[Unit, BaseProcess]] = {}
+        process: BaseProcess
         try:
             while self.units or running:
                 while self.units and len(running) < self.jobs:

@@ -17,7 +17,7 @@ from losscope.study import NUMERICS_VERSION, Cell, LossChoice, Protocol, Study, 
 from losscope.table import read_json
 from losscope.training.models import MODELS
 from losscope.training.prepare import prepare
-from losscope.training.run import INPUTS, Extensions, Place, Unit
+from losscope.training.run import INPUTS, Extensions, Place, Progress, Unit
 from losscope.types import Loss
 
 
@@ -35,13 +35,13 @@ def resolve(choice: LossChoice, loss: Loss) -> LossChoice:
     return replace(choice, hyperparameters=tuple(bind(choice.name, loss, dict(choice.hyperparameters)).items()))
 
 
-def plan(study: Study, folder: Path, place: Place) -> Plan:
+def plan(study: Study, folder: Path, place: Place, loading: Progress | None = None) -> Plan:
     """Units for the runs that `folder` does not hold yet. Loads every data set once, so bad input is found here."""
     present = _present(folder)
     units: list[Unit] = []
     finished = 0
     fingerprints: dict[str, dict[int, str]] = {}
-    for cell, prints, name, chunk in _described(study, place):
+    for cell, prints, name, chunk in _described(study, place, loading):
         fingerprints.setdefault(name, {}).update(prints)
         runs = {seed: _run_digest(cell, seed, prints[seed], place.extensions) for seed in cell.seeds}
         shared = {"dataset": name, "protocol": cell.protocol.name, "loss": cell.loss.name, "variant": cell.loss.variant}
@@ -66,16 +66,16 @@ def plan(study: Study, folder: Path, place: Place) -> Plan:
     return Plan(tuple(units), finished, fingerprints)
 
 
-def _described(study: Study, place: Place) -> list[tuple[Cell, dict[int, str], str, int | None]]:
+def _described(study: Study, place: Place, loading: Progress | None) -> list[tuple[Cell, dict[int, str], str, int | None]]:
     """Every cell, resolved, with the fingerprint of each seed's data, the data set's name in tables and how many runs to
     stack; before the cells of a protocol the one that measures its inputs themselves."""
     _check_names(study, place.extensions)
-    described = []
+    described: list[tuple[Cell, dict[int, str], str, int | None]] = []
     for entry in study.data:
         per_seed = data.draws_per_seed(entry.name, entry.options)
         drawn = study.seed_list if per_seed else study.seed_list[:1]
         datasets = {seed: data.load(entry.name, folder=place.data_folder, seed=seed, device=place.device,
-                                    **entry.options) for seed in drawn}
+                                    progress=loading, **entry.options) for seed in drawn}
         prints = {seed: datasets[seed if per_seed else drawn[0]].fingerprint for seed in study.seed_list}
         name = entry.label or datasets[drawn[0]].name
         cells = [cell for cell in study.cells() if cell.data == entry]

@@ -15,9 +15,9 @@ from torch import nn
 from losscope import data
 from losscope.data.dataset import Dataset
 from losscope.losses import LOSSES
-from losscope.study import Cell
+from losscope.study import Cell, Model
 from losscope.table import RunRecord
-from losscope.training import models, traces
+from losscope.training import traces
 from losscope.training.batches import Sampler
 from losscope.training.loop import Inputs, Stack
 from losscope.training.measure import (
@@ -27,6 +27,7 @@ from losscope.training.measure import (
     map_columns,
     measure_inputs,
 )
+from losscope.training.models import Encoder, encoder, from_module
 from losscope.training.prepare import prepare, stack
 from losscope.training.records import GroupRecord, Row
 from losscope.types import Loss
@@ -52,11 +53,11 @@ class Extensions:
         """A loss by name, built in or the user's."""
         return self.losses[name] if name in self.losses else LOSSES[name]
 
-    def encoder(self, model: models.Model, input_shape: tuple[int, ...]) -> models.Encoder:
+    def encoder(self, model: Model, input_shape: tuple[int, ...]) -> Encoder:
         """An encoder by name, built in or the user's."""
         if model.name in self.models:
-            return models.from_module(self.models[model.name], input_shape)
-        return models.encoder(model, input_shape)
+            return from_module(self.models[model.name], input_shape)
+        return encoder(model, input_shape)
 
 
 @dataclass(frozen=True)
