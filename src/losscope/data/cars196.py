@@ -63,6 +63,11 @@ def cars196(
     )
 
 
+def cars196_files(folder: Path | None) -> dict[str, list[Path]]:
+    """The files of "train". Raises MissingData."""
+    return {"train": locate("the train part of cars196", part_patterns("train", PLACES), folder, HOW)}
+
+
 def _samples(viewing: Viewing, folder: Path | None) -> Samples:
-    files = locate("the train part of cars196", part_patterns("train", PLACES), folder, HOW)
+    files = cars196_files(folder)["train"]
     return picture_samples(read_part(files), viewing, scale=IMAGENET, files=files)

@@ -48,7 +48,7 @@ def cifar10(
     Pixels are (x / 255 - mean) / std of each channel, mean 0.4914 0.4822 0.4465, std 0.2470 0.2435 0.2616.
     """
     viewing = Viewing(backbone, backbone_weights, precision, size, device, progress)
-    parts = {part: cifar_part(part, folder) for part in ("train", "test")}
+    parts = cifar10_files(folder)
     pictures, is_train = train_then_test(*(_read(paths) for paths in parts.values()))
     files = [path for paths in parts.values() for path in paths]
     samples = picture_samples(pictures, viewing, scale=CIFAR10, files=files, is_train=is_train)
@@ -62,10 +62,14 @@ def cifar10(
     )
 
 
-def cifar_part(part: str, folder: Path | None) -> list[Path]:
-    """The files of "train" or "test". Raises MissingData."""
-    binary = [BINARY[part], *(f"{place}/{BINARY[part]}" for place in PLACES)]
-    return locate(f"the {part} part of cifar10", [*part_patterns(part, PLACES), *binary], folder, HOW)
+def cifar10_files(folder: Path | None) -> dict[str, list[Path]]:
+    """The files of "train" and "test". Raises MissingData."""
+
+    def one(part: str) -> list[Path]:
+        binary = [BINARY[part], *(f"{place}/{BINARY[part]}" for place in PLACES)]
+        return locate(f"the {part} part of cifar10", [*part_patterns(part, PLACES), *binary], folder, HOW)
+
+    return {part: one(part) for part in BINARY}
 
 
 def _read(paths: list[Path]) -> Pictures:

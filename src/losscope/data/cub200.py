@@ -66,13 +66,23 @@ def cub200(
     )
 
 
-def _samples(viewing: Viewing, folder: Path | None) -> Samples:
+def cub200_files(folder: Path | None) -> dict[str, list[Path]]:
+    """The files of "train" and "test", or "images.txt" of the original folder. Raises MissingData."""
     patterns = part_patterns("train", PLACES) + [f"{place}/images.txt" for place in ORIGINAL]
-    files = locate("cub200", patterns, folder, HOW)
-    if files[0].name == "images.txt":
-        pictures, is_train = read_cub_original(files[0].parent)
+    train = locate("cub200", patterns, folder, HOW)
+    if train[0].name == "images.txt":
+        return {"images.txt": train}
+    return {
+        "train": train,
+        "test": locate("the test part of cub200", part_patterns("test", PLACES), folder, HOW),
+    }
+
+
+def _samples(viewing: Viewing, folder: Path | None) -> Samples:
+    files = cub200_files(folder)
+    if "images.txt" in files:
+        pictures, is_train = read_cub_original(files["images.txt"][0].parent)
     else:
-        tests = locate("the test part of cub200", part_patterns("test", PLACES), folder, HOW)
-        pictures, is_train = train_then_test(read_part(files), read_part(tests))
-        files += tests
-    return picture_samples(pictures, viewing, scale=IMAGENET, files=files, is_train=is_train)
+        pictures, is_train = train_then_test(read_part(files["train"]), read_part(files["test"]))
+    paths = [path for part in files.values() for path in part]
+    return picture_samples(pictures, viewing, scale=IMAGENET, files=paths, is_train=is_train)

@@ -41,9 +41,8 @@ def locate(what: str, patterns: Sequence[str], folder: Path | None, how: str) ->
         if found:
             _check_shards(found)
             return found
-    tried = ", ".join(str((root or Path("DATA")) / pattern) for pattern in patterns)
-    unset = "" if root else f" DATA is not set: name the data folder with --data or ${DATA_VARIABLE}."
-    raise MissingData(f"{what} was not found. Looked for: {tried}.{unset} {how}")
+    where = f"in {root}" if root else f"in no data folder (none is set: --data or ${DATA_VARIABLE})"
+    raise MissingData(f"{what} was not found. Looked {where} for {', '.join(patterns)}. {how}")
 
 
 def _check_shards(found: list[Path]) -> None:

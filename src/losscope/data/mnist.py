@@ -55,8 +55,8 @@ def idx_files(name: str, folder: Path | None) -> dict[str, Path]:
     """The four files of `name`, by their original names without .gz. Raises MissingData."""
     found = {}
     for file in (file for pair in FILES.values() for file in pair):
-        spellings = [file, f"{file}.gz", file.replace("-idx", ".idx")]
-        patterns = [f"{place}/{spelling}" for place in FOLDERS[name] for spelling in spellings]
+        spelled = file.replace("-idx", "?idx") + "*"  # "train-images.idx3-ubyte" is common too; .gz or not
+        patterns = [f"{place}/{spelled}" for place in FOLDERS[name]]
         found[file] = locate(f"{file} of {name}", patterns, folder, HOW[name])[0]
     return found
 

@@ -43,8 +43,7 @@ def tiny_imagenet(
     Pixels are scaled with ImageNet's mean and deviation.
     """
     viewing = Viewing(backbone, backbone_weights, precision, size, device, progress)
-    patterns = part_patterns("valid", PLACES) + part_patterns("val", PLACES)
-    files = locate("the validation part of tiny_imagenet", patterns, folder, HOW)
+    files = tiny_imagenet_files(folder)["valid"]
     samples = picture_samples(read_part(files), viewing, scale=IMAGENET, files=files)
     halves = stratified_half if split == "valid_closed" else class_disjoint
     return split_samples(
@@ -59,3 +58,9 @@ def tiny_imagenet(
             imagenet_overlap(backbone),
         ),
     )
+
+
+def tiny_imagenet_files(folder: Path | None) -> dict[str, list[Path]]:
+    """The files of "valid". Raises MissingData."""
+    patterns = part_patterns("valid", PLACES) + part_patterns("val", PLACES)
+    return {"valid": locate("the validation part of tiny_imagenet", patterns, folder, HOW)}

@@ -78,15 +78,20 @@ def picture_samples(
     return Samples(pictures.labels, take, is_train, pictures.class_names)
 
 
-def precomputed_samples(dataset: str, folder: Path | None) -> Samples:
-    """The features in `features/DATASET_efficientnet_lite0_224.npz` of the data folder.
-
-    Arrays: features (samples, dim), label (samples,), is_train (samples,) bool if there is a given split.
-    Raises MissingData, InvalidInput.
-    """
+def precomputed_path(dataset: str, folder: Path | None) -> Path:
+    """`features/DATASET_efficientnet_lite0_224.npz` of the data folder. Raises MissingData."""
     file = f"features/{dataset}_efficientnet_lite0_224.npz"
     how = "Or compute features from the images, once, with backbone='efficientnet_lite0'."
-    path = locate(f"the file of precomputed features of {dataset}", [file], folder, how)[0]
+    return locate(f"the file of precomputed features of {dataset}", [file], folder, how)[0]
+
+
+def precomputed_samples(dataset: str, folder: Path | None) -> Samples:
+    """The features of a file of the data folder.
+
+    Its arrays: features (samples, dim), label (samples,), is_train (samples,) bool if a split is given.
+    Raises MissingData, InvalidInput.
+    """
+    path = precomputed_path(dataset, folder)
     arrays = read_arrays(path)
     if missing := {"features", "label"} - arrays.keys():
         raise InvalidInput(
