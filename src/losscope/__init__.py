@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from losscope.criterion import Criterion
     from losscope.report import write_report
     from losscope.studies import load as load_study
+    from losscope.study import Study
+    from losscope.study import parse as parse_study
     from losscope.sweep.drive import StudyResult, run
     from losscope.types import Loss, LossTerms
 
@@ -22,18 +24,20 @@ _DOORS = {
     "Criterion": "losscope.criterion",
     "Loss": "losscope.types",
     "LossTerms": "losscope.types",
+    "Study": "losscope.study",
     "StudyResult": "losscope.sweep.drive",
     "diagnostics": "losscope.diagnostics",
     "evaluation": "losscope.evaluation",
     "load_study": "losscope.studies",
     "losses": "losscope.losses",
+    "parse_study": "losscope.study",
     "run": "losscope.sweep.drive",
     "write_report": "losscope.report",
 }
 
 __all__ = [
-    "Criterion", "Loss", "LossTerms", "StudyResult", "diagnostics", "evaluation", "load_study", "losses", "run",
-    "write_report",
+    "Criterion", "Loss", "LossTerms", "Study", "StudyResult", "diagnostics", "evaluation", "load_study", "losses",
+    "parse_study", "run", "write_report",
 ]  # fmt: skip
 
 
@@ -43,7 +47,7 @@ def __getattr__(name: str) -> Any:
     module = import_module(_DOORS[name])
     if module.__name__ == f"losscope.{name}":
         return module
-    return getattr(module, "load" if name == "load_study" else name)
+    return getattr(module, name.removesuffix("_study"))
 
 
 def __dir__() -> list[str]:
