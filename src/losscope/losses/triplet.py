@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import relu
 
-from losscope.distances import distances, entries, gram_squared_distances, pair_squared_distances, rows
+from losscope.distances import distances, entries, gram_squared_distances, rows
 from losscope.types import BatchTriplets, LossTerms, Triplets
 
 
@@ -46,8 +46,10 @@ def triplet(
         to_negative = rows(matrix + torch.where(triplets.differs, 0.0, torch.inf), anchor)
         violation = (to_positive + margin).unsqueeze(-1) - to_negative
         return LossTerms(relu(violation), rows(triplets.differs, anchor) & triplets.paired.unsqueeze(-1))
-    to_positive = pair_squared_distances(embeddings, anchor, positive)
-    to_negative = pair_squared_distances(embeddings, anchor, triplets.negative)
+    # Always the direct form: a run must not meet another rounding because a longer list shares its stack.
+    anchors = rows(embeddings, anchor)
+    to_positive = (anchors - rows(embeddings, positive)).square().sum(-1)
+    to_negative = (anchors - rows(embeddings, triplets.negative)).square().sum(-1)
     if not squared:
         to_positive, to_negative = distances(to_positive), distances(to_negative)
     violation = relu(to_positive - to_negative + margin)

@@ -1,0 +1,67 @@
+"""Small stacks and studies for the tests of the engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from losscope.losses import LOSSES
+from losscope.losses.binding import bind
+from losscope.study import Batch, Cell, Data, LossChoice, Model, Optimizer, Protocol
+from losscope.training.loop import Stack
+from losscope.training.run import Place, build_stack, load_datasets
+
+SYNTHETIC = Data(name="synthetic", classes=4, samples_per_class=12, dim=16, outliers=6, difficulty=0.3)
+DIGITS = Data(name="digits", limit=6)
+
+SAMPLINGS: dict[str, dict[str, Any]] = {
+    "one_tuple": {"sampling": "one_tuple", "terms": 16},
+    "one_tuple in the batch": {"sampling": "one_tuple", "partners": "batch", "samples": 16},
+    "one_plus_one": {"sampling": "one_plus_one", "terms": 16},
+    "all_in_batch": {"sampling": "all_in_batch", "samples": 18},
+    "balanced": {"sampling": "all_in_batch", "samples": 18, "balance": "sides"},
+    "semi_hard": {"sampling": "all_in_batch", "samples": 18, "mining": "semi_hard"},
+    "batch_hard": {"sampling": "all_in_batch", "samples": 18, "mining": "batch_hard"},
+}
+
+COMBINATIONS = [
+    (loss, sampling)
+    for loss in ("contrastive", "triplet")
+    for sampling, batch in SAMPLINGS.items()
+    if not (loss == "contrastive" and "mining" in batch) and not (loss == "triplet" and "balance" in batch)
+]
+
+
+def cell(
+    seeds: tuple[int, ...],
+    loss: str = "contrastive",
+    sampling: str = "one_tuple",
+    *,
+    data: Data = SYNTHETIC,
+    model: Model | None = None,
+    hyperparameters: dict[str, Any] | None = None,
+    batch: dict[str, Any] | None = None,
+    **protocol: Any,
+) -> Cell:
+    """A cell of a small study, with every hyper-parameter filled in."""
+    bound = bind(loss, LOSSES[loss], hyperparameters or {})
+    given = Protocol(
+        name="small",
+        model=model or Model(widths=(12, 8)),
+        optimizer=protocol.pop("optimizer", Optimizer(lr=1e-2, weight_decay=1e-4)),
+        batch=Batch(**SAMPLINGS[sampling] | (batch or {})),
+        **{"epochs": 2, **protocol},
+    )
+    return Cell(data, given, LossChoice(loss, "", tuple(bound.items())), seeds)
+
+
+def build(given: Cell, *, observe: bool = True, place: Place | None = None) -> Stack:
+    """The untrained stack of a cell."""
+    place = place or Place()
+    return build_stack(given, load_datasets(given, place), place, observe=observe)
+
+
+def train(stack: Stack, epochs: int = 2, start: int = 1) -> list[dict[str, torch.Tensor]]:
+    """The traces of some epochs."""
+    return [stack.train_epoch(epoch) for epoch in range(start, start + epochs)]

@@ -1,0 +1,123 @@
+"""Runs never meet: a run computes the same bits alone and in any stack, observed or not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from losscope.losses import LOSSES
+from losscope.study import Data, Model
+from losscope.training.loop import Stack, stacked_terms
+from losscope.training.run import Extensions, Place
+from losscope.types import Loss
+from stacks import COMBINATIONS, DIGITS, build, cell, train
+
+SEEDS = (3, 0, 8, 1, 5)
+SMALL_MLP, SMALL_CONVNET = Model(widths=(12, 8)), Model(name="convnet", widths=(16, 8))
+
+
+def assert_same_run(one: Stack, row: int, other: Stack, column: int) -> None:
+    assert torch.equal(one.parameters[row], other.parameters[column])
+    for name, value in one.state().items():
+        if value.ndim:
+            assert torch.equal(value[row], other.state()[name][column]), name
+
+
+def assert_same_traces(one: list[Any], row: int, other: list[Any], column: int) -> None:
+    for epoch, (mine, theirs) in enumerate(zip(one, other, strict=True), start=1):
+        assert mine.keys() == theirs.keys()
+        for name in mine:
+            assert torch.equal(mine[name][:, row], theirs[name][:, column]), (epoch, name)
+
+
+@pytest.mark.parametrize(("loss", "sampling"), COMBINATIONS)
+@pytest.mark.parametrize("options", [{}, {"data": DIGITS, "model": SMALL_CONVNET}], ids=["mlp", "convnet"])
+def test_a_run_in_a_stack_is_the_run_alone(loss: str, sampling: str, options: dict[str, Any]) -> None:
+    stack = build(cell(SEEDS, loss, sampling, **options))
+    traces = train(stack)
+    for run, seed in enumerate(SEEDS):
+        alone = build(cell((seed,), loss, sampling, **options))
+        assert_same_traces(train(alone), 0, traces, run)
+        assert_same_run(alone, 0, stack, run)
+
+
+@pytest.mark.parametrize("loss", ["contrastive", "triplet"])
+@pytest.mark.parametrize("chunk", [(2, 2, 1), (4, 1), (3, 2)])
+def test_chunks_of_the_run_axis_are_the_whole(loss: str, chunk: tuple[int, ...]) -> None:
+    whole = build(cell(SEEDS, loss, "all_in_batch"))
+    train(whole)
+    start = 0
+    for size in chunk:
+        part = build(cell(SEEDS[start : start + size], loss, "all_in_batch"))
+        train(part)
+        assert torch.equal(part.parameters, whole.parameters[start : start + size])
+        start += size
+
+
+@pytest.mark.parametrize(("loss", "sampling"), COMBINATIONS)
+def test_observing_changes_nothing(loss: str, sampling: str) -> None:
+    observed, unobserved = (build(cell((0, 1), loss, sampling), observe=observe) for observe in (True, False))
+    before = torch.get_rng_state()
+    traces, losses = train(observed), train(unobserved)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(observed.parameters, unobserved.parameters)
+    for full, bare in zip(traces, losses, strict=True):
+        assert bare.keys() == {"loss"}
+        assert torch.equal(full["loss"], bare["loss"])
+
+
+def test_measuring_between_epochs_changes_nothing() -> None:
+    measured, plain = build(cell((0, 1), "triplet")), build(cell((0, 1), "triplet"))
+    for epoch in (1, 2):
+        measured.measure_epoch(0)
+        measured.embed(measured.inputs)
+        assert torch.equal(measured.train_epoch(epoch)["loss"], plain.train_epoch(epoch)["loss"])
+    assert torch.equal(measured.parameters, plain.parameters)
+
+
+@pytest.mark.parametrize("options", [{}, {"data": DIGITS}, {"data": DIGITS, "model": SMALL_CONVNET}])
+def test_a_stack_embeds_what_each_run_embeds(options: dict[str, Any]) -> None:
+    stack = build(cell(SEEDS, **options))
+    together = stack.embed(stack.inputs)
+    assert torch.allclose(together.norm(dim=-1), torch.ones(()))
+    for run, seed in enumerate(SEEDS):
+        alone = build(cell((seed,), **options))
+        assert torch.equal(alone.embed(alone.inputs)[0], together[run])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("loss", "sampling"), [("contrastive", "one_plus_one"), ("triplet", "all_in_batch")])
+@pytest.mark.parametrize("data", ["synthetic", "digits"])
+def test_at_the_sizes_of_the_studies_too(loss: str, sampling: str, data: str) -> None:
+    options = {"data": Data(name=data), "model": Model(), "batch": {"terms": 64, "samples": 64}}
+    stack = build(cell(tuple(range(13)), loss, sampling, **options))
+    traces = train(stack, epochs=1)
+    for run in (0, 12):
+        alone = build(cell((run,), loss, sampling, **options))
+        assert_same_traces(train(alone, epochs=1), 0, traces, run)
+        assert_same_run(alone, 0, stack, run)
+
+
+@pytest.mark.parametrize("stacking", ["vmap", "loop"])
+@pytest.mark.parametrize(("loss", "sampling"), COMBINATIONS)
+def test_every_way_of_stacking_gives_the_same_terms(loss: str, sampling: str, stacking: str) -> None:
+    other = Loss(LOSSES[loss].terms, LOSSES[loss].kind, True, "other way of stacking", stacking)  # type: ignore[arg-type]
+    stack = build(cell((0, 1, 2), loss, sampling))
+    for step in list(stack.sampler.epoch(1))[:3]:
+        embeddings, terms, tuples, _ = stack.forward(step)
+        found = stacked_terms(other, embeddings, tuples, stack.hyperparameters)
+        assert torch.equal(found.valid, terms.valid)
+        torch.testing.assert_close(found.values, terms.values)
+
+
+def test_a_loss_of_ones_own_trains_in_a_stack() -> None:
+    own = Loss(LOSSES["triplet"].terms, "triplet", True, "mine")
+    place = Place(extensions=Extensions(losses={"triplet": own}))
+    seeds = (0, 1)
+    theirs = build(cell(seeds, "triplet", "all_in_batch"))
+    mine = build(cell(seeds, "triplet", "all_in_batch"), place=place)
+    train(mine)
+    train(theirs)
+    torch.testing.assert_close(mine.parameters, theirs.parameters, rtol=1e-4, atol=1e-5)
