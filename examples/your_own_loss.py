@@ -18,7 +18,9 @@ STUDY = {
     "name": "mine",
     "seeds": 3,
     "data": [{"name": "digits"}],
-    "protocol": [{"name": "short", "epochs": 5, "model": {"name": "layer_norm"}, "batch": {"sampling": "one_plus_one"}}],
+    "protocol": [
+        {"name": "short", "epochs": 5, "model": {"name": "layer_norm"}, "batch": {"sampling": "one_plus_one"}}
+    ],
     "loss": [{"name": "contrastive", "margin": 1.0}, {"name": "cosine_margin", "margin": [0.2, 0.5]}],
 }
 
@@ -39,7 +41,9 @@ def main(out: str) -> None:
     """Check the loss as the package checks its own, train it beside contrastive loss, and write the report."""
     mine = losscope.Loss(cosine_margin, kind="pair", saturates=True, reference="this file")
     check_loss(mine, margin=0.5)
-    result = losscope.run(losscope.parse_study(STUDY), out, losses={"cosine_margin": mine}, models={"layer_norm": layer_norm})
+    result = losscope.run(
+        losscope.parse_study(STUDY), out, losses={"cosine_margin": mine}, models={"layer_norm": layer_norm}
+    )
     page, _ = losscope.write_report(out)
     print(f"{len(result.records)} runs, report in {page}")
 

@@ -57,8 +57,7 @@ class MissingDependency(LosscopeError, ImportError):
     @classmethod
     def of(cls, package: str, extra: str, purpose: str) -> MissingDependency:
         """The error for an absent `package` that `purpose` needs and `extra` brings."""
-        return cls(f"{purpose} needs the package '{package}', which is not installed: "
-                   f"pip install 'losscope[{extra}]'.")
+        return cls(f"{purpose} needs the package '{package}', which is not installed: pip install 'losscope[{extra}]'.")
 
 
 class MissingData(LosscopeError, FileNotFoundError):

@@ -68,8 +68,10 @@ class Batch(Frozen):
     @model_validator(mode="after")
     def _possible(self) -> Batch:
         if self.mining != "none" and self.sampling != "all_in_batch":
-            raise ValueError(f"mining = '{self.mining}' needs sampling = 'all_in_batch': there is nothing to choose "
-                             f"from under '{self.sampling}'")
+            raise ValueError(
+                f"mining = '{self.mining}' needs sampling = 'all_in_batch': there is nothing to choose "
+                f"from under '{self.sampling}'"
+            )
         if self.partners == "batch" and self.sampling == "one_plus_one":
             raise ValueError("partners = 'batch' goes with sampling = 'one_tuple' or 'all_in_batch'")
         return self
@@ -158,7 +160,9 @@ class Study(Frozen):
         if len(set(names)) < len(names):
             raise ValueError(f"protocol names must differ; found {names}")
         if not self.seed_list or len(set(self.seed_list)) < len(self.seed_list) or min(self.seed_list) < 0:
-            raise ValueError(f"seeds = {self.seeds}; expected a positive count, or different seeds that are not negative")
+            raise ValueError(
+                f"seeds = {self.seeds}; expected a positive count, or different seeds that are not negative"
+            )
         return self
 
     @property
@@ -202,7 +206,12 @@ def digest(document: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-_PARTS: dict[str, type[BaseModel]] = {"protocol": Protocol, "model": Model, "optimizer": Optimizer, "batch": Batch}
+_PARTS: dict[str, type[BaseModel]] = {
+    "protocol": Protocol,
+    "model": Model,
+    "optimizer": Optimizer,
+    "batch": Batch,
+}
 
 
 def parse(document: Mapping[str, Any], where: str = "study") -> Study:
@@ -221,9 +230,14 @@ def _readable(error: ValidationError, where: str) -> InvalidStudy:
         part: type[BaseModel] = Study
         for step in fault["loc"][:-1]:
             part = _PARTS.get(str(step), part)
-        return UnknownName.of(f"key in {where}, {'.'.join(map(str, fault['loc'][:-1])) or 'top level'}:",
-                              str(fault["loc"][-1]), part.model_fields)
+        return UnknownName.of(
+            f"key in {where}, {'.'.join(map(str, fault['loc'][:-1])) or 'top level'}:",
+            str(fault["loc"][-1]),
+            part.model_fields,
+        )
     found = fault.get("input")
     shown = f" (found {found!r})" if not isinstance(found, dict | list) else ""
-    return InvalidStudy(f"{where}: {place}: {fault['msg']}{shown}. {len(error.errors())} fault(s) in all; "
-                        "mend the study file or the --set option.")
+    return InvalidStudy(
+        f"{where}: {place}: {fault['msg']}{shown}. {len(error.errors())} fault(s) in all; "
+        "mend the study file or the --set option."
+    )

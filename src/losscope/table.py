@@ -143,15 +143,19 @@ def read_parquet(path: Path) -> pa.Table:
     try:
         return pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:
-        raise DamagedRecord(f"{path} can't be read ({error}); remove its folder and run the study again: "
-                            "only these runs are trained anew") from error
+        raise DamagedRecord(
+            f"{path} can't be read ({error}); remove its folder and run the study again: "
+            "only these runs are trained anew"
+        ) from error
 
 
 def groups(folder: Path) -> list[Path]:
     """The group folders of a study's folder, by name. MissingData if there is no study."""
     if not (folder / "study.json").is_file():
-        raise MissingData(f"no study in {folder}: looked for {folder / 'study.json'}; "
-                          f"make one with: losscope study quick --out {folder}")
+        raise MissingData(
+            f"no study in {folder}: looked for {folder / 'study.json'}; "
+            f"make one with: losscope study quick --out {folder}"
+        )
     return sorted(path.parent for path in folder.glob("groups/*/group.json"))
 
 
@@ -204,8 +208,10 @@ def read_lines(path: Path) -> list[Any]:
         try:
             documents.append(json.loads(line))
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise DamagedRecord(f"{path}, line {number} is not JSON; remove the folder {path.parent} and run "
-                                "the study again: only these runs are trained anew") from error
+            raise DamagedRecord(
+                f"{path}, line {number} is not JSON; remove the folder {path.parent} and run "
+                "the study again: only these runs are trained anew"
+            ) from error
     return documents
 
 
@@ -224,9 +230,16 @@ def measurement_table(group: Mapping[str, Any], rows: Iterable[Sequence[Any]]) -
     """Long table from compact epoch rows `(run index, split, epoch, diagnostic, item, value)` of a group."""
     columns: dict[str, list[Any]] = {name: [] for name in MEASUREMENT.names}
     for index, split, epoch, diagnostic, item, value in rows:
-        for name, cell in (("split", split), ("epoch", epoch), ("step", None), ("diagnostic", diagnostic),
-                           ("item", item), ("value", value), ("run", group["runs"][index]),
-                           ("seed", group["seeds"][index])):
+        for name, cell in (
+            ("split", split),
+            ("epoch", epoch),
+            ("step", None),
+            ("diagnostic", diagnostic),
+            ("item", item),
+            ("value", value),
+            ("run", group["runs"][index]),
+            ("seed", group["seeds"][index]),
+        ):
             columns[name].append(cell)
     for name in ("dataset", "protocol", "loss", "variant"):
         columns[name] = [group[name]] * len(columns["run"])

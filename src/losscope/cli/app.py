@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -23,35 +23,52 @@ from losscope.cli.console import (
 )
 from losscope.errors import InvalidInput, LosscopeError
 
-app = typer.Typer(no_args_is_help=True, add_completion=True, rich_markup_mode="rich", pretty_exceptions_enable=False,
-                  help="Shows what a metric-learning loss does to embeddings and to training, and tests whether one loss "
-                       "is really better than another.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Shows what a metric-learning loss does to embeddings and to training, and tests whether one loss "
+    "is really better than another.",
+)
 data_app = typer.Typer(no_args_is_help=True, help="Local data sets: what is there, and how to get what is not.")
 app.add_typer(data_app, name="data")
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, everything else on stderr.")]
-DataFolder = Annotated[Optional[Path], typer.Option("--data", help="Data folder (default: $LOSSCOPE_DATA).")]  # noqa: UP045
+DataFolder = Annotated[Path | None, typer.Option("--data", help="Data folder (default: $LOSSCOPE_DATA).")]
 
 
 @app.command()
 def study(
     name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A shipped study (losscope list) or a TOML file.")],
     out_folder: Annotated[Path, typer.Option("--out", help="Folder of the record; resumed if it is there.")],
-    seeds: Annotated[Optional[int], typer.Option(min=1, help="Number of paired seeds.")] = None,  # noqa: UP045
-    epochs: Annotated[Optional[int], typer.Option(min=1, help="Epochs of every protocol.")] = None,  # noqa: UP045
-    settings: Annotated[Optional[list[str]], typer.Option("--set", metavar="KEY=VALUE",  # noqa: UP045
-                        help="Set any key of the study, e.g. protocol.batch.terms=32.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Number of paired seeds.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of every protocol.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Set any key of the study, e.g. protocol.batch.terms=32.",
+        ),
+    ] = None,
     data: DataFolder = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    jobs: Annotated[Optional[int], typer.Option(min=1, help="Processes, one thread each (default: cores).")] = None,  # noqa: UP045
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print cells, runs and a time estimate; train nothing.")] = False,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes, one thread each (default: cores).")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print cells, runs and a time estimate; train nothing.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train losses under identical settings, measure them, and write the report. Interrupt and repeat at will."""
     from losscope.studies import load
     from losscope.sweep import drive
 
-    chosen = [*([f"seeds={seeds}"] if seeds else []), *([f"protocol.epochs={epochs}"] if epochs else []), *(settings or [])]
+    chosen = [
+        *([f"seeds={seeds}"] if seeds else []),
+        *([f"protocol.epochs={epochs}"] if epochs else []),
+        *(settings or []),
+    ]
     loaded = load(name, chosen)
     if dry_run:
         with loading_progress() as loading:
@@ -65,13 +82,24 @@ def study(
 
     html, markdown = write_report(out_folder)
     if as_json:
-        _print_json({"folder": str(out_folder), "report": str(html), "markdown": str(markdown),
-                     "runs": len(result.records), "finished_before": result.finished_before,
-                     "failed": len(result.failed),
-                     "diverged": sum(record.status == "diverged" for record in result.records)})
+        _print_json(
+            {
+                "folder": str(out_folder),
+                "report": str(html),
+                "markdown": str(markdown),
+                "runs": len(result.records),
+                "finished_before": result.finished_before,
+                "failed": len(result.failed),
+                "diverged": sum(record.status == "diverged" for record in result.records),
+            }
+        )
     else:
         summary_table(out_folder)
-        out.print(f"Report: {html}\nAgain:  {' '.join(['losscope', *sys.argv[1:]])}", soft_wrap=True, highlight=False)
+        out.print(
+            f"Report: {html}\nAgain:  {' '.join(['losscope', *sys.argv[1:]])}",
+            soft_wrap=True,
+            highlight=False,
+        )
     if result.failed:
         raise typer.Exit(1)
 
@@ -79,7 +107,9 @@ def study(
 @app.command()
 def report(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="One or more studies' folders.")],
-    out_folder: Annotated[Optional[Path], typer.Option("--out", help="Folder for the report (default: the first DIR).")] = None,  # noqa: UP045
+    out_folder: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the report (default: the first DIR).")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write report.html and report.md from records, also of a study that is still running."""
@@ -96,9 +126,9 @@ def report(
 def table(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A study's folder.")],
     format: Annotated[str, typer.Option(help="json, csv or text.")] = "text",
-    diagnostic: Annotated[Optional[str], typer.Option(help="Only this diagnostic.")] = None,  # noqa: UP045
-    split: Annotated[Optional[str], typer.Option(help="Only this split.")] = None,  # noqa: UP045
-    epoch: Annotated[Optional[str], typer.Option(help="A number, or last.")] = None,  # noqa: UP045
+    diagnostic: Annotated[str | None, typer.Option(help="Only this diagnostic.")] = None,
+    split: Annotated[str | None, typer.Option(help="Only this split.")] = None,
+    epoch: Annotated[str | None, typer.Option(help="A number, or last.")] = None,
     steps: Annotated[bool, typer.Option("--steps", help="Step rows instead of epoch rows.")] = False,
 ) -> None:
     """Print measurements: one row each, columns run, dataset, protocol, loss, variant, seed, split, epoch, ..."""
@@ -108,8 +138,12 @@ def table(
         raise InvalidInput(f"--format {format}; expected json, csv or text")
     if epoch is not None and epoch != "last" and not epoch.isdigit():
         raise InvalidInput(f"--epoch {epoch}; expected a number or last")
-    rows = select(read_measurements(folder, steps=steps), diagnostic=diagnostic, split=split,
-                  epoch="last" if epoch == "last" else int(epoch) if epoch else None)
+    rows = select(
+        read_measurements(folder, steps=steps),
+        diagnostic=diagnostic,
+        split=split,
+        epoch="last" if epoch == "last" else int(epoch) if epoch else None,
+    )
     if format == "json":
         _print_json(rows.to_pylist())
     elif format == "csv":
@@ -153,10 +187,15 @@ def data_check(data: DataFolder = None, as_json: AsJson = False) -> None:
 
 @data_app.command("fetch")
 def data_fetch(
-    name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="mnist or fashion_mnist; or, with --url and --sha256, "
-                                        "the path of any file inside the data folder.")],
-    url: Annotated[Optional[str], typer.Option(help="Another mirror's folder, or the file's address.")] = None,  # noqa: UP045
-    sha256: Annotated[Optional[str], typer.Option(help="Digest that the file must have.")] = None,  # noqa: UP045
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|FILE",
+            help="mnist or fashion_mnist; or, with --url and --sha256, the path of any file inside the data folder.",
+        ),
+    ],
+    url: Annotated[str | None, typer.Option(help="Another mirror's folder, or the file's address.")] = None,
+    sha256: Annotated[str | None, typer.Option(help="Digest that the file must have.")] = None,
     data: DataFolder = None,
     as_json: AsJson = False,
 ) -> None:
@@ -170,8 +209,11 @@ def data_fetch(
     if sha256 and not url:
         raise InvalidInput("--sha256 goes with --url: the address of the file that has this digest")
     with loading_progress() as progress:
-        paths = ([fetch(url, folder / name, sha256, progress=progress)] if url and sha256
-                 else fetch_dataset(name, folder=folder, url=url, progress=progress))
+        paths = (
+            [fetch(url, folder / name, sha256, progress=progress)]
+            if url and sha256
+            else fetch_dataset(name, folder=folder, url=url, progress=progress)
+        )
     if as_json:
         _print_json([str(path) for path in paths])
     else:
@@ -187,7 +229,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     """Options of the program itself."""
 
@@ -212,8 +256,11 @@ def main() -> None:
         sys.exit(0)
     except OSError as error:
         place = f" ({error.filename})" if error.filename else ""
-        errors.print(f"[bold red]Error:[/bold red] {_escaped(str(error.strerror or error) + place)}. What was recorded "
-                     "so far is kept; make room or mend the path, and repeat the command.", soft_wrap=True)
+        errors.print(
+            f"[bold red]Error:[/bold red] {_escaped(str(error.strerror or error) + place)}. What was recorded "
+            "so far is kept; make room or mend the path, and repeat the command.",
+            soft_wrap=True,
+        )
         sys.exit(1)
 
 

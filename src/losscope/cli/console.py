@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -17,7 +18,6 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -64,8 +64,16 @@ def study_progress() -> Iterator[tuple[Report, Callable[[Plan], Report]]]:
 
 
 def _bars() -> Progress:
-    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-                    TimeRemainingColumn(), console=errors, disable=not errors.is_terminal, transient=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=errors,
+        disable=not errors.is_terminal,
+        transient=True,
+    )
 
 
 def _one_bar_each(bars: Progress) -> Report:
@@ -81,13 +89,24 @@ def _one_bar_each(bars: Progress) -> Report:
 
 def show_plan(estimate: Estimate) -> None:
     """Cells, runs and the estimate of a dry run."""
-    table = Table("data set", "protocol", "loss", "variant", "runs", "epochs", "CPU time", title="What would be trained")
+    table = Table(
+        "data set", "protocol", "loss", "variant", "runs", "epochs", "CPU time", title="What would be trained"
+    )
     for row in estimate.rows:
-        table.add_row(row.dataset, row.protocol, row.loss, row.variant, str(row.runs), str(row.epochs),
-                      _duration(row.cpu_seconds))
+        table.add_row(
+            row.dataset,
+            row.protocol,
+            row.loss,
+            row.variant,
+            str(row.runs),
+            str(row.epochs),
+            _duration(row.cpu_seconds),
+        )
     out.print(table)
-    out.print(f"{estimate.runs} runs to do, {estimate.finished} there already; about {_duration(estimate.wall_seconds)} with "
-              f"{estimate.jobs} processes, from one measured step of each.")
+    out.print(
+        f"{estimate.runs} runs to do, {estimate.finished} there already; about {_duration(estimate.wall_seconds)} with "
+        f"{estimate.jobs} processes, from one measured step of each."
+    )
 
 
 def _duration(seconds: float) -> str:
@@ -101,24 +120,42 @@ def show_failures(result: StudyResult) -> None:
     for record in result.records:
         name = " ".join(part for part in (record.dataset, record.protocol, record.loss, record.variant) if part)
         if record.status == "diverged":
-            errors.print(f"{name}, seed {record.seed}: diverged at step {record.diverged_at}; the others are unaffected.")
+            errors.print(
+                f"{name}, seed {record.seed}: diverged at step {record.diverged_at}; the others are unaffected."
+            )
     reasons: dict[str, list[RunRecord]] = {}
     for record in result.failed:
         reasons.setdefault((record.error or "unknown").strip().splitlines()[-1], []).append(record)
     for reason, records in reasons.items():
         first = records[0]
-        errors.print(f"{len(records)} runs failed, the first of them {first.dataset} {first.protocol} {first.loss} "
-                     f"{first.variant}: {reason}\nThe traceback is in failed.json of the group's folder; repeat the command "
-                     "to try these runs again.", markup=False, soft_wrap=True)
+        errors.print(
+            f"{len(records)} runs failed, the first of them {first.dataset} {first.protocol} {first.loss} "
+            f"{first.variant}: {reason}\nThe traceback is in failed.json of the group's folder; repeat the command "
+            "to try these runs again.",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def measurement_table(rows: Any) -> None:
     """Measurements as text."""
-    shown = ("dataset", "protocol", "loss", "variant", "seed", "split", "epoch", "diagnostic", "item", "value")
+    shown = (
+        "dataset",
+        "protocol",
+        "loss",
+        "variant",
+        "seed",
+        "split",
+        "epoch",
+        "diagnostic",
+        "item",
+        "value",
+    )
     table = Table(*shown)
     for row in rows.to_pylist():
-        table.add_row(*("" if row[name] is None else f"{row[name]:.6g}" if name == "value" else str(row[name])
-                        for name in shown))
+        table.add_row(
+            *("" if row[name] is None else f"{row[name]:.6g}" if name == "value" else str(row[name]) for name in shown)
+        )
     out.print(table)
 
 
@@ -126,8 +163,13 @@ def data_table(found: Sequence[Mapping[str, Any]]) -> None:
     """What `data check` found."""
     table = Table("data set", "status", "images", "digest", "where, or what to do")
     for entry in found:
-        table.add_row(entry["name"], entry["status"], str(entry["images"] or ""), entry["digest"],
-                      escape(entry["advice"] or str(entry["path"])))
+        table.add_row(
+            entry["name"],
+            entry["status"],
+            str(entry["images"] or ""),
+            entry["digest"],
+            escape(entry["advice"] or str(entry["path"])),
+        )
     out.print(table)
 
 

@@ -19,16 +19,30 @@ def listing(what: str) -> dict[str, list[dict[str, Any]]]:
 def _losses() -> list[dict[str, Any]]:
     from losscope.losses import LOSSES
 
-    return [{"name": name, "kind": loss.kind, "saturates": loss.saturates, "reference": loss.reference,
-             "summary": f"{loss.kind} loss; {loss.reference}"} for name, loss in LOSSES.items()]
+    return [
+        {
+            "name": name,
+            "kind": loss.kind,
+            "saturates": loss.saturates,
+            "reference": loss.reference,
+            "summary": f"{loss.kind} loss; {loss.reference}",
+        }
+        for name, loss in LOSSES.items()
+    ]
 
 
 def _diagnostics() -> list[dict[str, Any]]:
     from losscope.diagnostics import DIAGNOSTICS
 
-    return [{"name": name, "sees": diagnostic.sees, "unit": diagnostic.unit,
-             "summary": f"{_first_line(diagnostic.function)} [{diagnostic.unit}]"}
-            for name, diagnostic in DIAGNOSTICS.items()]
+    return [
+        {
+            "name": name,
+            "sees": diagnostic.sees,
+            "unit": diagnostic.unit,
+            "summary": f"{_first_line(diagnostic.function)} [{diagnostic.unit}]",
+        }
+        for name, diagnostic in DIAGNOSTICS.items()
+    ]
 
 
 def _data() -> list[dict[str, Any]]:
@@ -53,4 +67,10 @@ def _first_line(thing: Any) -> str:
     return (thing.__doc__ or "").strip().splitlines()[0].strip()
 
 
-_ENTRIES = {"losses": _losses, "diagnostics": _diagnostics, "data": _data, "models": _models, "studies": _studies}
+_ENTRIES = {
+    "losses": _losses,
+    "diagnostics": _diagnostics,
+    "data": _data,
+    "models": _models,
+    "studies": _studies,
+}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor
 
@@ -83,4 +84,4 @@ def compaction_area(ratios: Sequence[float]) -> float | None:
     if progress is None:
         return None
     gaps = [1 - covered for covered in progress]
-    return sum((left + right) / 2 for left, right in zip(gaps, gaps[1:], strict=False)) / (len(gaps) - 1)
+    return sum((left + right) / 2 for left, right in pairwise(gaps)) / (len(gaps) - 1)

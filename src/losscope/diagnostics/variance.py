@@ -5,7 +5,8 @@
 
 The mean over classes goes with the *population* variance over classes, the mean over class pairs with the *unbiased*
 variance over pairs: so paper A's numbers were made. For unit-length embeddings v_c = 1 - |μ_c|². Finite classes
-inflate centroid distances: E d² exceeds the true value by v_u(c)/N_c + v_u(c')/N_c', which the corrected mean takes off.
+inflate centroid distances: E d² exceeds the true value by v_u(c)/N_c + v_u(c')/N_c', which the corrected mean
+takes off.
 
 Labels -1 and classes with one sample are left out. Everything accumulates in float64. Leading run axes pass
 through; labels are (samples,), equal for all runs, or have the same run axes with the same classes in each run.
@@ -55,8 +56,10 @@ def class_statistics(embeddings: Tensor, labels: Tensor) -> ClassStatistics:
     squares = (points - own).square().sum(-1, keepdim=True)
     variances = sums(squares).squeeze(-1) / counts.clamp_min(1)
     kept = (counts >= 2).all(0)
-    return ClassStatistics(classes[kept], *(
-        part[:, kept].reshape(*runs, *part[:, kept].shape[1:]) for part in (counts, centroids, variances)))
+    return ClassStatistics(
+        classes[kept],
+        *(part[:, kept].reshape(*runs, *part[:, kept].shape[1:]) for part in (counts, centroids, variances)),
+    )
 
 
 def centroid_distances(statistics: ClassStatistics) -> Tensor:

@@ -1,4 +1,4 @@
-"""Classification from frozen embeddings: k nearest neighbors and a linear probe, fitted on one split, scored on another."""
+"""Classifiers on frozen embeddings, fitted on one split and scored on another: nearest neighbors, a linear probe."""
 
 from __future__ import annotations
 

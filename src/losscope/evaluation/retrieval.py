@@ -35,9 +35,7 @@ class Retrieval:
     query_average_precision: Tensor  # (queries,) average precision at R
 
 
-def retrieval(
-    embeddings: Tensor, labels: Tensor, ks: Sequence[int] = (1, 5, 10), *, block: int = 512
-) -> Retrieval:
+def retrieval(embeddings: Tensor, labels: Tensor, ks: Sequence[int] = (1, 5, 10), *, block: int = 512) -> Retrieval:
     """Retrieval measures of `embeddings` (samples, dim) with `labels` (samples,), by cosine similarity.
 
     Samples labelled -1 are in the gallery but never query. Raises InvalidInput if no query has a relevant item.
@@ -48,8 +46,10 @@ def retrieval(
     ({1: 1.0}, 1.0)
     """
     if embeddings.ndim != 2 or labels.shape != embeddings.shape[:1]:
-        raise InvalidInput(f"embeddings {tuple(embeddings.shape)} and labels {tuple(labels.shape)}; expected "
-                           "(samples, dim) and (samples,)")
+        raise InvalidInput(
+            f"embeddings {tuple(embeddings.shape)} and labels {tuple(labels.shape)}; expected "
+            "(samples, dim) and (samples,)"
+        )
     if not bool(embeddings.isfinite().all()):
         raise InvalidInput("embeddings hold NaN or infinite values; expected finite numbers: look for the rows")
     points = F.normalize(embeddings.float(), dim=-1)
@@ -57,8 +57,10 @@ def retrieval(
     relevant = torch.where(labels == OUTLIER, 0, count[place] - 1)
     asked = relevant > 0
     if not bool(asked.any()):
-        raise InvalidInput(f"{len(labels)} samples in {len(classes)} classes, and no class has two samples; expected "
-                           "at least one query with a relevant item")
+        raise InvalidInput(
+            f"{len(labels)} samples in {len(classes)} classes, and no class has two samples; expected "
+            "at least one query with a relevant item"
+        )
     ks = sorted({int(k) for k in ks if k >= 1})
     depth = min(max(int(relevant.max()), ks[-1] if ks else 1), len(labels) - 1)
     hits: dict[int, list[Tensor]] = {k: [] for k in ks}
@@ -76,8 +78,16 @@ def retrieval(
         average_precision.append(expected_average_precision(ranked, wanted))
     each = {k: torch.cat(parts) for k, parts in hits.items()}
     precision, average = torch.cat(r_precision), torch.cat(average_precision)
-    return Retrieval({k: part.mean().item() for k, part in each.items()}, precision.mean().item(),
-                     average.mean().item(), int((~asked).sum()), asked.nonzero().squeeze(1), each, precision, average)
+    return Retrieval(
+        {k: part.mean().item() for k, part in each.items()},
+        precision.mean().item(),
+        average.mean().item(),
+        int((~asked).sum()),
+        asked.nonzero().squeeze(1),
+        each,
+        precision,
+        average,
+    )
 
 
 @dataclass(frozen=True)
@@ -129,8 +139,9 @@ def _log_choose(n: Tensor, k: Tensor) -> Tensor:
 def expected_relevant(ranked: Ranked, wanted: Tensor) -> Tensor:
     """Expected number (queries,) of relevant items among the first `wanted` (queries,)."""
     place = (wanted - 1).unsqueeze(1)
-    start, before, size, found = (part.gather(1, place).squeeze(1) for part in
-                                  (ranked.start, ranked.before, ranked.size, ranked.found))
+    start, before, size, found = (
+        part.gather(1, place).squeeze(1) for part in (ranked.start, ranked.before, ranked.size, ranked.found)
+    )
     return before + found * (wanted - start) / size
 
 

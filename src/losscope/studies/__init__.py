@@ -14,10 +14,13 @@ from losscope.study import Study, parse
 
 def shipped() -> dict[str, str]:
     """Name -> first line of the comment of each shipped study."""
-    files = sorted((file for file in resources.files(__name__).iterdir() if file.name.endswith(".toml")),
-                   key=lambda file: file.name)
-    return {file.name.removesuffix(".toml"): file.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
-            for file in files}
+    files = sorted(
+        (file for file in resources.files(__name__).iterdir() if file.name.endswith(".toml")),
+        key=lambda file: file.name,
+    )
+    return {
+        file.name.removesuffix(".toml"): file.read_text(encoding="utf-8").splitlines()[0].lstrip("# ") for file in files
+    }
 
 
 def load(name: str | Path, settings: Iterable[str] = ()) -> Study:
@@ -40,8 +43,9 @@ def _document(name: str | Path) -> tuple[dict[str, Any], str]:
     else:
         path = Path(text)
         if not path.is_file():
-            raise MissingData(f"no study file at {path}; expected a TOML file, or the name of a shipped study: "
-                              f"{', '.join(shipped())}")
+            raise MissingData(
+                f"no study file at {path}; expected a TOML file, or the name of a shipped study: {', '.join(shipped())}"
+            )
         try:
             content, where = path.read_text(encoding="utf-8"), str(path)
         except (OSError, UnicodeDecodeError) as error:
@@ -79,8 +83,10 @@ def _put(part: Any, path: list[str], value: Any, setting: str) -> None:
         for entry in named or part:
             _put(entry, path[1:] if named else path, value, setting)
     elif not isinstance(part, dict) or not path:
-        raise InvalidStudy(f"--set {setting!r}: there is nothing to set at this path; give the path of a key, for "
-                           "example protocol.batch.terms")
+        raise InvalidStudy(
+            f"--set {setting!r}: there is nothing to set at this path; give the path of a key, for "
+            "example protocol.batch.terms"
+        )
     elif len(path) == 1:
         part[path[0]] = value
     else:

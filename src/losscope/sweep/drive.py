@@ -52,9 +52,10 @@ def run(
 ) -> StudyResult:
     """Train and measure what `out` does not hold yet of a study (an object, a file, or the name of a shipped one).
 
-    `data` is the data folder (default: the environment variable LOSSCOPE_DATA); `jobs` the number of processes (default:
-    the cores this process may use; 1 with the user's own `losses` or `models`). Interrupt it at any time: the next call
-    goes on. `loading` and `progress` are told how far it is. Raises InvalidStudy, InvalidInput or MissingData before any training starts.
+    `data` is the data folder (default: the environment variable LOSSCOPE_DATA); `jobs` the number of processes
+    (default: the cores this process may use; 1 with the user's own `losses` or `models`). `loading` and `progress`
+    are told how far it is. Interrupt it at any time: the next call goes on. Raises InvalidStudy, InvalidInput or
+    MissingData before any training starts.
     """
     study = study if isinstance(study, Study) else load(study)
     place = make_place(data, device, losses, models)
@@ -72,8 +73,15 @@ def run(
     return StudyResult(folder, tuple(records), planned.finished)
 
 
-def estimate(study: Study, out: str | Path, *, data: str | Path | None = None, device: str = "cpu",
-             jobs: int | None = None, loading: Progress | None = None) -> Estimate:
+def estimate(
+    study: Study,
+    out: str | Path,
+    *,
+    data: str | Path | None = None,
+    device: str = "cpu",
+    jobs: int | None = None,
+    loading: Progress | None = None,
+) -> Estimate:
     """What `run` would train and how long it would take, without writing anything."""
     return timing.estimate(study, Path(out), make_place(data, device), jobs or cores(), loading)
 
@@ -83,16 +91,22 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def make_place(data: str | Path | None, device: str, losses: Mapping[str, Any] | None = None,
-               models: Mapping[str, Any] | None = None) -> Place:
+def make_place(
+    data: str | Path | None,
+    device: str,
+    losses: Mapping[str, Any] | None = None,
+    models: Mapping[str, Any] | None = None,
+) -> Place:
     """Where units run, checked."""
     import torch
 
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise InvalidInput(f"device '{device}' can't be used ({str(error).splitlines()[0]}); expected 'cpu', or 'cuda' "
-                           "on a machine with a GPU and a CUDA build of torch") from None
+        raise InvalidInput(
+            f"device '{device}' can't be used ({str(error).splitlines()[0]}); expected 'cpu', or 'cuda' "
+            "on a machine with a GPU and a CUDA build of torch"
+        ) from None
     return Place(Path(data) if data else None, device, Extensions(losses or {}, models or {}))
 
 
@@ -105,8 +119,10 @@ def _claim(folder: Path, study: Study) -> None:
         ours = study.model_validate(study.model_dump()).comparable()
         differing = sorted(key for key in ours if there.get(key) != ours[key])
         if differing:
-            raise InvalidStudy(f"{folder} holds another study: its {', '.join(differing)} differ from '{there.get('name')}'; "
-                               "choose another --out, or repeat the command that made it")
+            raise InvalidStudy(
+                f"{folder} holds another study: its {', '.join(differing)} differ from '{there.get('name')}'; "
+                "choose another --out, or repeat the command that made it"
+            )
         document["seeds"] = sorted({*there["seeds"], *study.seed_list})
     elif folder.is_dir() and any(folder.iterdir()):
         raise InvalidStudy(f"{folder} is not empty and holds no study; choose another --out")
@@ -114,30 +130,35 @@ def _claim(folder: Path, study: Study) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         write_json(path, document)
     except OSError as error:
-        raise InvalidInput(f"can't write to {folder} ({error.strerror}); choose a folder that can be written") from error
+        raise InvalidInput(
+            f"can't write to {folder} ({error.strerror}); choose a folder that can be written"
+        ) from error
 
 
 def _write_manifest(folder: Path, study: Study, planned: Plan, device: str) -> None:
     """Add this invocation: what the numbers were made with."""
     path = folder / "manifest.json"
     manifest: dict[str, Any] = read_json(path) if path.is_file() else {"schema": SCHEMA_VERSION, "invocations": []}
-    manifest["data_fingerprints"] = {name: {str(seed): value for seed, value in prints.items()}
-                                     for name, prints in planned.fingerprints.items()}
-    manifest["invocations"].append({
-        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "command": sys.argv,
-        "losscope": version("losscope"),
-        "numerics": NUMERICS_VERSION,
-        "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
-        "platform": platform.platform(),
-        "processor": platform.processor() or platform.machine(),
-        "device": device,
-        "threads_per_process": 1,
-        "seeds": list(study.seed_list),
-        "runs_planned": sum(len(unit.cell.seeds) for unit in planned.units),
-        "runs_finished_before": planned.finished,
-    })
+    manifest["data_fingerprints"] = {
+        name: {str(seed): value for seed, value in prints.items()} for name, prints in planned.fingerprints.items()
+    }
+    manifest["invocations"].append(
+        {
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "command": sys.argv,
+            "losscope": version("losscope"),
+            "numerics": NUMERICS_VERSION,
+            "python": platform.python_version(),
+            "packages": {name: _version(name) for name in PACKAGES},
+            "platform": platform.platform(),
+            "processor": platform.processor() or platform.machine(),
+            "device": device,
+            "threads_per_process": 1,
+            "seeds": list(study.seed_list),
+            "runs_planned": sum(len(unit.cell.seeds) for unit in planned.units),
+            "runs_finished_before": planned.finished,
+        }
+    )
     write_json(path, manifest)
 
 

@@ -51,8 +51,13 @@ class Estimate:
         return max([sum(seconds) / self.jobs, *seconds], default=0.0)
 
     def document(self) -> dict[str, Any]:
-        return {"cells": [asdict(row) for row in self.rows], "runs": self.runs, "finished": self.finished,
-                "jobs": self.jobs, "seconds": self.wall_seconds}
+        return {
+            "cells": [asdict(row) for row in self.rows],
+            "runs": self.runs,
+            "finished": self.finished,
+            "jobs": self.jobs,
+            "seconds": self.wall_seconds,
+        }
 
 
 def estimate(study: Study, folder: Path, place: Place, jobs: int, loading: Progress | None = None) -> Estimate:
@@ -71,7 +76,9 @@ def estimate(study: Study, folder: Path, place: Place, jobs: int, loading: Progr
             if (key := f"{shared} {runs}") not in known:
                 known[key] = _measured(unit, place)
             steps, seconds = known[key]
-            rows.append(UnitEstimate(**shared, runs=runs, epochs=unit.cell.protocol.epochs, steps=steps, cpu_seconds=seconds))
+            rows.append(
+                UnitEstimate(**shared, runs=runs, epochs=unit.cell.protocol.epochs, steps=steps, cpu_seconds=seconds)
+            )
     finally:
         torch.set_num_threads(threads)
     return Estimate(tuple(rows), planned.finished, max(1, min(jobs, len(rows))))

@@ -115,8 +115,21 @@ def _lost(unit: Unit, exitcode: int | None) -> list[RunRecord]:
     shared = {name: unit.group[name] for name in ("dataset", "protocol", "loss", "variant")}
     reason = "".join(traceback.format_exception_only(RuntimeError(f"the process ended with exit code {exitcode}")))
     return [
-        RunRecord(run=run, seed=seed, **shared, status="failed", epochs=0, updates=0, samples=0, terms=0, seconds=0.0,
-                  cpu_seconds=0.0, data_fingerprint=fingerprint, error=reason)
-        for run, seed, fingerprint in zip(unit.group["runs"], unit.group["seeds"], unit.group["data_fingerprints"],
-                                          strict=True)
+        RunRecord(
+            run=run,
+            seed=seed,
+            **shared,
+            status="failed",
+            epochs=0,
+            updates=0,
+            samples=0,
+            terms=0,
+            seconds=0.0,
+            cpu_seconds=0.0,
+            data_fingerprint=fingerprint,
+            error=reason,
+        )
+        for run, seed, fingerprint in zip(
+            unit.group["runs"], unit.group["seeds"], unit.group["data_fingerprints"], strict=True
+        )
     ]

@@ -1,4 +1,4 @@
-"""What there is to do: a study against a folder. Everything a study can say wrong is found here, before any training."""
+"""What there is to do: a study against a folder. All that a study can say wrong is found here, before training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from losscope import data
 from losscope.errors import InvalidStudy, UnknownName
 from losscope.losses import LOSSES
 from losscope.losses.binding import bind
-from losscope.study import NUMERICS_VERSION, Cell, LossChoice, Protocol, Study, digest
+from losscope.study import NUMERICS_VERSION, Cell, LossChoice, Study, digest
 from losscope.table import read_json
 from losscope.training.models import MODELS
 from losscope.training.prepare import prepare
@@ -44,7 +44,12 @@ def plan(study: Study, folder: Path, place: Place, loading: Progress | None = No
     for cell, prints, name, chunk in _described(study, place, loading):
         fingerprints.setdefault(name, {}).update(prints)
         runs = {seed: _run_digest(cell, seed, prints[seed], place.extensions) for seed in cell.seeds}
-        shared = {"dataset": name, "protocol": cell.protocol.name, "loss": cell.loss.name, "variant": cell.loss.variant}
+        shared = {
+            "dataset": name,
+            "protocol": cell.protocol.name,
+            "loss": cell.loss.name,
+            "variant": cell.loss.variant,
+        }
         missing = [seed for seed in cell.seeds if runs[seed] not in present]
         by_folder: dict[Path, list[int]] = {}
         for seed in cell.seeds:
@@ -59,23 +64,38 @@ def plan(study: Study, folder: Path, place: Place, loading: Progress | None = No
         size = chunk or max(len(missing), 1)
         for start in range(0, len(missing), size):
             seeds = tuple(missing[start : start + size])
-            group = {**shared, "seeds": list(seeds), "runs": [runs[seed] for seed in seeds],
-                     "data_fingerprints": [prints[seed] for seed in seeds],
-                     "hyperparameters": dict(cell.loss.hyperparameters)}
+            group = {
+                **shared,
+                "seeds": list(seeds),
+                "runs": [runs[seed] for seed in seeds],
+                "data_fingerprints": [prints[seed] for seed in seeds],
+                "hyperparameters": dict(cell.loss.hyperparameters),
+            }
             units.append(Unit(replace(cell, seeds=seeds), folder / "groups" / _folder_name(group), group))
     return Plan(tuple(units), finished, fingerprints)
 
 
-def _described(study: Study, place: Place, loading: Progress | None) -> list[tuple[Cell, dict[int, str], str, int | None]]:
-    """Every cell, resolved, with the fingerprint of each seed's data, the data set's name in tables and how many runs to
-    stack; before the cells of a protocol the one that measures its inputs themselves."""
+def _described(
+    study: Study, place: Place, loading: Progress | None
+) -> list[tuple[Cell, dict[int, str], str, int | None]]:
+    """Every cell, resolved, with the fingerprint of each seed's data, the data set's name in tables and how many runs
+    to stack; before the cells of a protocol the one that measures its inputs themselves."""
     _check_names(study, place.extensions)
     described: list[tuple[Cell, dict[int, str], str, int | None]] = []
     for entry in study.data:
         per_seed = data.draws_per_seed(entry.name, entry.options)
         drawn = study.seed_list if per_seed else study.seed_list[:1]
-        datasets = {seed: data.load(entry.name, folder=place.data_folder, seed=seed, device=place.device,
-                                    progress=loading, **entry.options) for seed in drawn}
+        datasets = {
+            seed: data.load(
+                entry.name,
+                folder=place.data_folder,
+                seed=seed,
+                device=place.device,
+                progress=loading,
+                **entry.options,
+            )
+            for seed in drawn
+        }
         prints = {seed: datasets[seed if per_seed else drawn[0]].fingerprint for seed in study.seed_list}
         name = entry.label or datasets[drawn[0]].name
         cells = [cell for cell in study.cells() if cell.data == entry]
@@ -102,8 +122,10 @@ def _check_names(study: Study, extensions: Extensions) -> None:
         for loss in study.loss:
             kind = extensions.loss(loss.name).kind
             if protocol.batch.mining != "none" and kind == "pair":
-                raise InvalidStudy(f"protocol '{protocol.name}' mines triplets, but loss '{loss.name}' takes pairs; "
-                                   "set batch.mining = \"none\" or leave that loss out")
+                raise InvalidStudy(
+                    f"protocol '{protocol.name}' mines triplets, but loss '{loss.name}' takes pairs; "
+                    'set batch.mining = "none" or leave that loss out'
+                )
 
 
 def _run_digest(cell: Cell, seed: int, fingerprint: str, extensions: Extensions) -> str:
@@ -117,8 +139,11 @@ def _run_digest(cell: Cell, seed: int, fingerprint: str, extensions: Extensions)
         "seed": seed,
     }
     if cell.loss.name == INPUTS:
-        decisive["protocol"] = {"inputs": cell.protocol.inputs, "outliers": cell.protocol.batch.outliers,
-                                "name": cell.protocol.name}
+        decisive["protocol"] = {
+            "inputs": cell.protocol.inputs,
+            "outliers": cell.protocol.batch.outliers,
+            "name": cell.protocol.name,
+        }
     if cell.loss.name in extensions.losses:
         decisive["loss_source"] = inspect.getsource(extensions.losses[cell.loss.name].terms)
     if cell.protocol.model.name in extensions.models:

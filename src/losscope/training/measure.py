@@ -88,13 +88,15 @@ def evaluation_rows(splits: Mapping[str, Embedded], epoch: int, *, shares_classe
 
 
 def measure_inputs(record: GroupRecord, datasets: Sequence[Dataset]) -> None:
-    """Raw inputs (or backbone features), scaled to unit length, as if they were embeddings: what training starts from."""
+    """Measure raw inputs (or backbone features), scaled to unit length, as if they were embeddings."""
     rows: list[Row] = []
     for index, dataset in enumerate(datasets):
         flat = {name: torch.from_numpy(part.inputs.reshape(len(part), -1)) for name, part in dataset.splits.items()}
         embedded = {
-            name: Embedded(F.normalize(points, dim=-1).unsqueeze(0),
-                           torch.from_numpy(dataset.splits[name].labels).unsqueeze(0))
+            name: Embedded(
+                F.normalize(points, dim=-1).unsqueeze(0),
+                torch.from_numpy(dataset.splits[name].labels).unsqueeze(0),
+            )
             for name, points in flat.items()
         }
 

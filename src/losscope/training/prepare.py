@@ -13,7 +13,7 @@ from losscope.types import OUTLIER
 
 
 def prepare(dataset: Dataset, protocol: Protocol) -> Dataset:
-    """The data set as the protocol's runs see it. Inputs are scaled; outliers stay, become a class, or leave training."""
+    """The data set as the protocol's runs see it: inputs scaled; outliers kept, made a class, or left out of training."""
     scale = _scaling(dataset, protocol)
     done: dict[int, np.ndarray] = {}  # splits that share inputs go on sharing them
     splits = {}
@@ -60,8 +60,10 @@ def stack(datasets: list[Dataset], split: str) -> tuple[np.ndarray, np.ndarray, 
     parts = [dataset.splits[split] for dataset in datasets]
     labels = np.stack([part.labels for part in parts]) if len({len(part) for part in parts}) == 1 else None
     if labels is None:
-        raise InvalidStudy(f"the seeds of {datasets[0].name} have {split} splits of different sizes "
-                           f"{sorted({len(part) for part in parts})}; runs that train together need equal sizes: "
-                           "set protocol.chunk = 1")
+        raise InvalidStudy(
+            f"the seeds of {datasets[0].name} have {split} splits of different sizes "
+            f"{sorted({len(part) for part in parts})}; runs that train together need equal sizes: "
+            "set protocol.chunk = 1"
+        )
     shared = all(part.inputs is parts[0].inputs for part in parts)
     return (parts[0].inputs if shared else np.stack([part.inputs for part in parts])), labels, shared

@@ -76,8 +76,11 @@ class GroupRecord:
     def checkpoint(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         """Save what resuming needs, atomically."""
         with atomic(self.folder / "checkpoint.safetensors") as temporary:
-            save_file({name: part.detach().cpu().contiguous() for name, part in tensors.items()}, temporary,
-                      metadata={"state": json.dumps(state)})
+            save_file(
+                {name: part.detach().cpu().contiguous() for name, part in tensors.items()},
+                temporary,
+                metadata={"state": json.dumps(state)},
+            )
 
     def resume(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """The last checkpoint, with the lines after it cut; None (and a clean slate) if there is none."""
@@ -91,8 +94,10 @@ class GroupRecord:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
                 state = json.loads(file.metadata()["state"])
         except (SafetensorError, OSError, KeyError, TypeError, json.JSONDecodeError) as error:
-            raise DamagedRecord(f"{path} can't be read ({error}); remove the folder {self.folder} and run the "
-                                "study again: only these runs are trained anew") from error
+            raise DamagedRecord(
+                f"{path} can't be read ({error}); remove the folder {self.folder} and run the "
+                "study again: only these runs are trained anew"
+            ) from error
         for name in ("steps.jsonl", "epochs.jsonl"):
             self._cut(self.folder / name, state["epoch"])
         return tensors, state

@@ -85,9 +85,15 @@ def run_unit(unit: Unit, place: Place, progress: Progress) -> list[RunRecord]:
 
     def finished(run: int, outcome: Mapping[str, Any]) -> RunRecord:
         shared = {name: unit.group[name] for name in ("dataset", "protocol", "loss", "variant")}
-        return RunRecord(run=unit.group["runs"][run], seed=unit.group["seeds"][run], **shared, **outcome,
-                         seconds=time.perf_counter() - wall, cpu_seconds=time.process_time() - cpu,
-                         data_fingerprint=unit.group["data_fingerprints"][run])
+        return RunRecord(
+            run=unit.group["runs"][run],
+            seed=unit.group["seeds"][run],
+            **shared,
+            **outcome,
+            seconds=time.perf_counter() - wall,
+            cpu_seconds=time.process_time() - cpu,
+            data_fingerprint=unit.group["data_fingerprints"][run],
+        )
 
     record = GroupRecord(unit.folder, unit.group)
     runs = range(len(unit.cell.seeds))
@@ -127,9 +133,16 @@ def build_stack(cell: Cell, datasets: list[Dataset], place: Place, *, observe: b
     loss = place.extensions.loss(cell.loss.name)
     encoder = place.extensions.encoder(protocol.model, datasets[0].input_shape)
     sampler = Sampler(labels, cell.seeds, protocol.batch, loss.kind, hyperparameters, place.device)
-    return Stack(encoder, loss, hyperparameters, protocol.optimizer, sampler,
-                 Inputs(torch.from_numpy(inputs).to(place.device, dtype), shared),
-                 encoder.initial(cell.seeds, dtype).to(place.device), observe=observe)
+    return Stack(
+        encoder,
+        loss,
+        hyperparameters,
+        protocol.optimizer,
+        sampler,
+        Inputs(torch.from_numpy(inputs).to(place.device, dtype), shared),
+        encoder.initial(cell.seeds, dtype).to(place.device),
+        observe=observe,
+    )
 
 
 def _train(unit: Unit, record: GroupRecord, datasets: list[Dataset], place: Place, progress: Progress) -> traces.Counts:
@@ -142,8 +155,9 @@ def _train(unit: Unit, record: GroupRecord, datasets: list[Dataset], place: Plac
         rows = [row for split, part in embedded.items() for row in geometry_rows(split, epoch, part)]
         rows += traces.probe_rows(trained.measure_epoch(0, PROBE_STEPS), epoch)
         if epoch in (0, protocol.epochs, *protocol.evaluate_at):
-            rows += evaluation_rows(embedded, epoch, shares_classes=datasets[0].shares_classes,
-                                    keep=record.append_queries)
+            rows += evaluation_rows(
+                embedded, epoch, shares_classes=datasets[0].shares_classes, keep=record.append_queries
+            )
         first, labels = embedded["train"].embeddings[0], embedded["train"].labels[0]
         if epoch == protocol.epochs and bool(first.isfinite().all()):
             record.append_map(map_columns(unit.group["runs"][0], "train", epoch, first, labels))

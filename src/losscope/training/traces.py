@@ -60,13 +60,17 @@ class Counts:
 
 def active_ratios(trace: Trace, *, pooled: bool) -> dict[str, Tensor]:
     """Active over valid terms, overall and (for pairs) by sign: (steps, runs), or (runs,) pooled over the steps."""
-    counts = {name: trace[name].sum(0) if pooled else trace[name]
-              for name in ("active", "terms", "active_positive", "terms_positive") if name in trace}
+    counts = {
+        name: trace[name].sum(0) if pooled else trace[name]
+        for name in ("active", "terms", "active_positive", "terms_positive")
+        if name in trace
+    }
     ratios = {"active_ratio": counts["active"] / counts["terms"]}
     if "terms_positive" in counts:
         ratios["active_ratio_positive"] = counts["active_positive"] / counts["terms_positive"]
-        ratios["active_ratio_negative"] = ((counts["active"] - counts["active_positive"])
-                                           / (counts["terms"] - counts["terms_positive"]))
+        ratios["active_ratio_negative"] = (counts["active"] - counts["active_positive"]) / (
+            counts["terms"] - counts["terms_positive"]
+        )
     return ratios
 
 
@@ -88,8 +92,14 @@ def step_lines(trace: Trace, epoch: int, first_step: int) -> list[Mapping[str, A
     """One wide line for each step: a list with one value for each run under every diagnostic's name."""
     values = {name: trace[name] for name in MEANS if name in trace} | active_ratios(trace, pooled=False)
     columns = {name: of_steps.tolist() for name, of_steps in values.items()}
-    return [{"epoch": epoch, "step": first_step + step + 1, **{name: column[step] for name, column in columns.items()}}
-            for step in range(len(trace["loss"]))]
+    return [
+        {
+            "epoch": epoch,
+            "step": first_step + step + 1,
+            **{name: column[step] for name, column in columns.items()},
+        }
+        for step in range(len(trace["loss"]))
+    ]
 
 
 def history_rows(record: GroupRecord, runs: int, epoch: int, splits: Sequence[str]) -> Iterator[Row]:

@@ -1,0 +1,25 @@
+"""The examples run as a reader would run them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def run(name: str, *arguments: str) -> str:
+    command = [sys.executable, str(EXAMPLES / name), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
+
+
+def test_your_own_loss(tmp_path: Path) -> None:
+    said = run("your_own_loss.py", str(tmp_path / "o"))
+    assert "10 runs" in said  # 3 seeds x 3 variants, and the inputs once: digits are the same for all seeds
+    assert (tmp_path / "o" / "report.html").is_file()
+
+
+def test_your_own_loop() -> None:
+    recall = float(run("your_own_loop.py").rsplit(" ", 1)[1])
+    assert 0.9 < recall < 1
