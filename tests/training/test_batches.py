@@ -24,9 +24,7 @@ KINDS: tuple[TermKind, ...] = ("pair", "triplet")
 SPLIT_LABELS = st.lists(st.integers(-1, 3), min_size=2, max_size=14)
 
 
-def sampler(
-    kind: TermKind, labels: np.ndarray = LABELS, seeds: tuple[int, ...] = (0,), **batch: Any
-) -> Sampler:
+def sampler(kind: TermKind, labels: np.ndarray = LABELS, seeds: tuple[int, ...] = (0,), **batch: Any) -> Sampler:
     stacked = np.stack([labels] * len(seeds)) if labels.ndim == 1 else labels
     return Sampler(stacked, seeds, Batch(**batch), kind, {"margin": 1.0, "squared": False})
 
@@ -105,9 +103,7 @@ def test_partners_in_a_batch_are_drawn_uniformly() -> None:
     drawn: Counter[tuple[int, ...]] = Counter()
     for value in grid.tolist():
         tuples = partners_in_batch(labels, torch.full((1, 3, 6), value), "triplet")
-        drawn.update(
-            term[:2] for term in terms_of(Step(torch.arange(6).unsqueeze(0), tuples)) if term[0] == 1
-        )
+        drawn.update(term[:2] for term in terms_of(Step(torch.arange(6).unsqueeze(0), tuples)) if term[0] == 1)
     assert drawn == {(1, 0): 1500, (1, 2): 1500}
 
 
@@ -127,12 +123,7 @@ def test_one_tuple_gives_each_anchor_one_pair() -> None:
 
 def test_the_coin_of_one_tuple_is_fair() -> None:
     made = sampler("pair", sampling="one_tuple", terms=64)
-    sides = [
-        same
-        for epoch in range(200)
-        for anchor, _, same in epoch_terms(made, epoch)
-        if LABELS[anchor] in (0, 1)
-    ]
+    sides = [same for epoch in range(200) for anchor, _, same in epoch_terms(made, epoch) if LABELS[anchor] in (0, 1)]
     assert np.mean(sides) == pytest.approx(0.5, abs=4 * 0.5 / len(sides) ** 0.5)
 
 
@@ -236,9 +227,7 @@ def test_anchors_come_in_the_same_order_for_pairs_and_triplets() -> None:
     triplets = [a for a, *_ in epoch_terms(sampler("triplet", sampling="one_tuple", terms=4))]
     assert triplets == [a for a in pairs if a in set(triplets)]
     for sampling in ("all_in_batch", "one_tuple in the batch"):
-        orders = [
-            [step.rows.tolist() for step in sampler(kind, **SAMPLINGS[sampling]).epoch(1)] for kind in KINDS
-        ]
+        orders = [[step.rows.tolist() for step in sampler(kind, **SAMPLINGS[sampling]).epoch(1)] for kind in KINDS]
         assert orders[0] == orders[1]
 
 
@@ -250,12 +239,8 @@ def test_anchors_come_in_the_same_order_for_pairs_and_triplets() -> None:
     st.sampled_from(KINDS),
     st.sampled_from(["one_tuple", "one_plus_one", "one_tuple in the batch"]),
 )
-def test_runs_with_other_labels_don_t_change_a_run(
-    labels: list[list[int]], kind: TermKind, sampling: str
-) -> None:
-    assume(
-        all(len(set(own)) > 1 and len(set(own) - {-1}) < len([x for x in own if x != -1]) for own in labels)
-    )
+def test_runs_with_other_labels_don_t_change_a_run(labels: list[list[int]], kind: TermKind, sampling: str) -> None:
+    assume(all(len(set(own)) > 1 and len(set(own) - {-1}) < len([x for x in own if x != -1]) for own in labels))
     stacked, options = np.array(labels), SAMPLINGS[sampling] | {"terms": 3, "samples": 4}
     whole = sampler(kind, stacked, tuple(range(len(labels))), **options)
     for run in range(len(labels)):

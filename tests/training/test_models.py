@@ -46,9 +46,7 @@ def test_the_stacked_forward_pass_is_nn_sequential(name: str) -> None:
     made, module, shape = sequential(name)
     module.double()
     parameters = made.initial(SEEDS, torch.float64).requires_grad_()
-    inputs = torch.randn(
-        len(SEEDS), 7, *shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64
-    )
+    inputs = torch.randn(len(SEEDS), 7, *shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     embeddings = made.embed(parameters, inputs)
     direction = torch.randn_like(embeddings)
     (gradient,) = torch.autograd.grad((embeddings * direction).sum(), parameters)
