@@ -44,7 +44,7 @@ def test_an_unknown_option_names_the_nearest() -> None:
         ("synthetic", "label_noise", 1.1),
         ("synthetic", "data_seed", -1),
         ("digits", "split", "official"),
-        ("digits", "limit", 0),
+        ("digits", "limit", 1),
     ],
 )
 def test_values_of_the_wrong_type_or_range(name: str, option: str, value: Any) -> None:

@@ -46,9 +46,7 @@ def cars196(
     "precomputed" reads the features of a file.
     """
     viewing = Viewing(backbone, backbone_weights, precision, size, device, progress)
-    samples = (
-        precomputed_samples("cars196", folder) if backbone == "precomputed" else _samples(viewing, folder)
-    )
+    samples = precomputed_samples("cars196", folder) if backbone == "precomputed" else _samples(viewing, folder)
     halves = stratified_half if split == "train_half_closed" else class_disjoint
     return split_samples(
         named("cars196", split, backbone, default=DEFAULT_BACKBONE),

@@ -48,14 +48,10 @@ def cub200(
     features of a file.
     """
     viewing = Viewing(backbone, backbone_weights, precision, size, device, progress)
-    samples = (
-        precomputed_samples("cub200", folder) if backbone == "precomputed" else _samples(viewing, folder)
-    )
+    samples = precomputed_samples("cub200", folder) if backbone == "precomputed" else _samples(viewing, folder)
     train = samples.is_train if split == "official_closed" else class_disjoint(samples.labels)
     if train is None:
-        raise InvalidInput(
-            "the precomputed features of cub200 have no 'is_train'; set split='class_disjoint'"
-        )
+        raise InvalidInput("the precomputed features of cub200 have no 'is_train'; set split='class_disjoint'")
     return split_samples(
         named("cub200", split, backbone, default=DEFAULT_BACKBONE),
         samples,

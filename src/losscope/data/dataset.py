@@ -40,7 +40,7 @@ class Split:
             )
         if not inputs.size:
             raise InvalidInput(f"inputs have the shape {inputs.shape}; expected at least one sample")
-        object.__setattr__(self, "inputs", _finite_float32(inputs))
+        object.__setattr__(self, "inputs", finite_float32(inputs))
         object.__setattr__(self, "labels", class_labels(labels))
 
     def __len__(self) -> int:
@@ -93,7 +93,8 @@ class Dataset:
         return digest.hexdigest()
 
 
-def _finite_float32(inputs: np.ndarray) -> np.ndarray:
+def finite_float32(inputs: np.ndarray) -> np.ndarray:
+    """Inputs (samples, ...) as float32. Raises InvalidInput if they are no real numbers, NaN or infinite."""
     if inputs.dtype.kind not in "fiub":
         raise InvalidInput(f"inputs have the type {inputs.dtype}; expected real numbers")
     with np.errstate(over="ignore"):  # an overflow becomes infinite and is reported below

@@ -10,22 +10,23 @@ scikit-learn distributes it. `digits.npz` holds the gray levels 0..16 as uint8, 
 from __future__ import annotations
 
 from importlib.resources import as_file, files
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
-from pydantic import Field
 
-from losscope.data.dataset import Dataset, Split
-from losscope.data.notes import limited
-from losscope.data.splits import class_disjoint, rows_of, stratified_half
+from losscope.data.dataset import Dataset
+from losscope.data.options import Limit
+from losscope.data.samples import Samples, Taken, split_samples
+from losscope.data.splits import class_disjoint, stratified_half
 
 GRAY_LEVELS = 16
+SOURCE = {"files": "digits.npz"}
 
 
 def digits(
     *,
     split: Literal["stratified_half", "class_disjoint"] = "stratified_half",
-    limit: Annotated[int, Field(ge=1)] | None = None,
+    limit: Limit = None,
 ) -> Dataset:
     """Splits `train` and `test`, inputs (samples, 1, 8, 8) in [0, 1]; the same split for every run.
 
@@ -36,13 +37,10 @@ def digits(
         images, labels = arrays["images"], arrays["labels"].astype(np.int64)
     train = stratified_half(labels) if split == "stratified_half" else class_disjoint(labels)
     inputs = images[:, None].astype(np.float32) / GRAY_LEVELS
-    rows = rows_of(labels, train, limit)
-    return Dataset(
-        name="digits" if split == "stratified_half" else f"digits/{split}",
-        splits={name: Split(inputs[kept], labels[kept]) for name, kept in rows.items()},
+    return split_samples(
+        "digits" if split == "stratified_half" else f"digits/{split}",
+        Samples(labels, lambda rows: Taken(inputs[rows], SOURCE), class_names=tuple("0123456789")),
+        train,
         split_protocol=split,
-        class_names=tuple("0123456789"),
-        note=limited(limit),
-        shares_classes=split == "stratified_half",
-        source={"file": "digits.npz"},
+        limit=limit,
     )

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from losscope.data.dataset import Dataset
+from losscope.data.dataset import Dataset, class_labels, finite_float32
 from losscope.data.folders import data_folder
 from losscope.data.options import Limit
 from losscope.data.readers.arrays import read_arrays
@@ -49,6 +49,10 @@ def features(
             f"{file} holds features {inputs.shape} and {label_file} labels {labels.shape}; expected one "
             "label for each row of features"
         )
+    try:  # before rows are split, so that a message counts the rows of the file
+        inputs, labels = finite_float32(inputs), class_labels(labels)
+    except InvalidInput as error:
+        raise InvalidInput(f"{file}: {error}") from None
     return split_samples(
         f"features:{file.stem}" + ("" if split == "stratified_half" else f"/{split}"),
         Samples(labels, lambda rows: Taken(inputs[rows], {"files": file.name}), None, class_names),

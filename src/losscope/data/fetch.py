@@ -75,9 +75,7 @@ def fetch_dataset(
     return [root / name / file for file in mirror.files]
 
 
-def fetch(
-    url: str, target: Path, sha256: str, *, unpacked: bool = False, progress: Progress | None = None
-) -> Path:
+def fetch(url: str, target: Path, sha256: str, *, unpacked: bool = False, progress: Progress | None = None) -> Path:
     """Download `url` to `target` if it has the digest `sha256`, of its gunzipped content if `unpacked`.
 
     Nothing is left behind otherwise. Raises MissingData if the server can't be reached or breaks off,
@@ -118,9 +116,7 @@ def sha256_of_content(path: Path, *, unpacked: bool) -> str:
                 while block := content.read(CHUNK):
                     digest.update(block)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise InvalidInput(
-                f"{path.name} can't be unpacked ({error}); expected a whole gzip file"
-            ) from None
+            raise InvalidInput(f"{path.name} can't be unpacked ({error}); expected a whole gzip file") from None
     return digest.hexdigest()
 
 

@@ -24,11 +24,7 @@ def limited(limit: int | None) -> str:
 
 def imagenet_overlap(backbone: str) -> str:
     """Says that a backbone trained on ImageNet has seen some of the images."""
-    return (
-        ""
-        if backbone == "pixels"
-        else "ImageNet, which the backbone was trained on, has some of these images"
-    )
+    return "" if backbone == "pixels" else "ImageNet, which the backbone was trained on, has some of these images"
 
 
 def named(name: str, split: str, backbone: str, default: str) -> str:

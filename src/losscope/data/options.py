@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-Limit = Annotated[int, Field(ge=1)] | None
-"""Samples kept of each class in each split, the first ones; None keeps all."""
+Limit = Annotated[int, Field(ge=2)] | None
+"""Samples kept of each class in each split, the first ones; a single one would be half of no pair."""
 
 Size = Annotated[int, Field(ge=32, le=1024)] | None
 """Side in pixels that images are brought to; None keeps their own size, or takes the backbone's."""

@@ -34,8 +34,7 @@ class Viewing:
     def __post_init__(self) -> None:
         if self.weights and self.backbone not in BACKBONES:
             raise InvalidStudy(
-                f"backbone_weights is set and backbone is '{self.backbone}'; expected one of "
-                f"{', '.join(BACKBONES)}"
+                f"backbone_weights is set and backbone is '{self.backbone}'; expected one of {', '.join(BACKBONES)}"
             )
         if self.size and self.backbone == "precomputed":
             raise InvalidStudy("size is set and backbone is 'precomputed'; the file's features have theirs")

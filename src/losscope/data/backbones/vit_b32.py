@@ -41,9 +41,7 @@ def vit_b32(weights: str | None, size: int | None) -> Backbone:
             "(save_pretrained writes them; pickled .bin files are never read)"
         )
     if config.get("model_type") != "vit":
-        raise InvalidInput(
-            f"{folder / 'config.json'} describes a '{config.get('model_type')}'; expected a 'vit'"
-        )
+        raise InvalidInput(f"{folder / 'config.json'} describes a '{config.get('model_type')}'; expected a 'vit'")
     fit, scale = preparation(_json(folder / "preprocessor_config.json") or {}, size)
     return Backbone(
         name="vit_b32",
@@ -127,9 +125,7 @@ def _load(folder: Path, size: int) -> nn.Module:
             output_loading_info=True,
         )  # fmt: skip
     except Exception as error:  # whatever safetensors or transformers meet in a damaged file
-        raise InvalidInput(
-            f"{folder} can't be loaded ({type(error).__name__}: {error}); fetch it again"
-        ) from None
+        raise InvalidInput(f"{folder} can't be loaded ({type(error).__name__}: {error}); fetch it again") from None
     if report["missing_keys"]:
         raise InvalidInput(f"{folder} lacks {len(report['missing_keys'])} weights of a ViT; fetch it again")
     return ClassToken(network, resized=size != network.config.image_size)

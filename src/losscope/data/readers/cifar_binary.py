@@ -21,12 +21,8 @@ def read_cifar_binary(paths: Sequence[Path], class_names: tuple[str, ...]) -> Pi
 def _read(path: Path, class_names: tuple[str, ...]) -> Pictures:
     content = np.fromfile(path, np.uint8)
     if not content.size or content.size % RECORD:
-        raise InvalidInput(
-            f"{path} holds {content.size:,} bytes; expected a multiple of {RECORD:,}; fetch it again"
-        )
+        raise InvalidInput(f"{path} holds {content.size:,} bytes; expected a multiple of {RECORD:,}; fetch it again")
     records = content.reshape(-1, RECORD)
     images = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
     labels = records[:, 0].astype(np.int64)
-    return Pictures(
-        list(images), labels, class_names, [f"record {at} of {path}" for at in range(len(images))]
-    )
+    return Pictures(list(images), labels, class_names, [f"record {at} of {path}" for at in range(len(images))])

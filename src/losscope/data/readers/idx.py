@@ -41,6 +41,4 @@ def unpacked(path: Path) -> bytes:
     try:
         return gzip.decompress(content)
     except (EOFError, OSError, zlib.error) as error:
-        raise InvalidInput(
-            f"{path} can't be unpacked ({error}); expected a whole gzip file; fetch it again"
-        ) from None
+        raise InvalidInput(f"{path} can't be unpacked ({error}); expected a whole gzip file; fetch it again") from None

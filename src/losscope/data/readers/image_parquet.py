@@ -45,9 +45,7 @@ def damage_named(path: Path) -> Iterator[None]:
     except InvalidInput:
         raise
     except Exception as error:  # Arrow's own, OSError, ValueError, KeyError: whatever its parsers meet
-        raise InvalidInput(
-            f"{path} can't be read ({error}); expected a whole parquet file; fetch it again"
-        ) from None
+        raise InvalidInput(f"{path} can't be read ({error}); expected a whole parquet file; fetch it again") from None
 
 
 def _read(path: Path) -> Pictures:
@@ -61,9 +59,7 @@ def _read(path: Path) -> Pictures:
         table = pq.read_table(path, columns=[image, label])
     labels = _labels(path, table[label])
     names = _class_names(features) or tuple(str(number) for number in range(labels.max(initial=-1) + 1))
-    return Pictures(
-        _images(path, table[image]), labels, names, [f"row {row} of {path}" for row in range(len(table))]
-    )
+    return Pictures(_images(path, table[image]), labels, names, [f"row {row} of {path}" for row in range(len(table))])
 
 
 def _features(schema: pa.Schema) -> Mapping[str, Any]:
@@ -77,16 +73,12 @@ def _class_names(features: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(classes[0].get("names", ())) if classes else ()
 
 
-def _column(
-    path: Path, schema: pa.Schema, features: Mapping[str, Any], kind: str, usual: Sequence[str]
-) -> str:
+def _column(path: Path, schema: pa.Schema, features: Mapping[str, Any], kind: str, usual: Sequence[str]) -> str:
     typed = [name for name, feature in features.items() if feature.get("_type") == kind]
     for name in (*typed, *usual):
         if name in schema.names:
             return name
-    raise InvalidInput(
-        f"{path} has the columns {', '.join(schema.names)}; expected one of {', '.join(usual)} ({kind})"
-    )
+    raise InvalidInput(f"{path} has the columns {', '.join(schema.names)}; expected one of {', '.join(usual)} ({kind})")
 
 
 def _labels(path: Path, column: pa.ChunkedArray) -> np.ndarray:
