@@ -10,7 +10,6 @@ LeCun, "Dimensionality Reduction by Learning an Invariant Mapping", 2006, who pu
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn.functional import relu
 
@@ -30,6 +29,8 @@ def contrastive(embeddings: Tensor, pairs: Pairs, *, margin: float | Tensor = 1.
     [0.0, 0.0111]
     """
     squared = pair_squared_distances(embeddings, pairs.first, pairs.second)
-    gap = relu(margin - distances(squared))
-    values = torch.where(pairs.same, squared, gap.square())
-    return LossTerms(torch.where(pairs.valid, values, 0.0), pairs.valid)
+    # Each side as a factor 0 or 1: a choice by mask costs ten times as much on a CPU, forward and backward.
+    positive = (pairs.valid & pairs.same).to(squared.dtype)
+    negative = (pairs.valid & ~pairs.same).to(squared.dtype)
+    gap = relu(margin * negative - distances(squared))
+    return LossTerms(positive * squared + gap.square(), pairs.valid)

@@ -42,10 +42,12 @@ def triplet(
         matrix = gram_squared_distances(embeddings)
         matrix = matrix if squared else distances(matrix)
         # An infinite distance where there is no triplet makes the hinge 0 there: no mask over all triplets.
-        to_positive = torch.where(triplets.paired, entries(matrix, anchor, positive), -torch.inf)
-        to_negative = rows(matrix + torch.where(triplets.differs, 0.0, torch.inf), anchor)
-        violation = (to_positive + margin).unsqueeze(-1) - to_negative
-        return LossTerms(relu(violation), rows(triplets.differs, anchor) & triplets.paired.unsqueeze(-1))
+        to_positive = entries(matrix, anchor, positive).masked_fill(~triplets.paired, -torch.inf)
+        nearness = rows(-matrix.masked_fill(~triplets.differs, torch.inf), anchor)
+        values = relu((to_positive + margin).unsqueeze(-1) + nearness)
+        # As bytes: an `and` of booleans that broadcasts takes longer on a CPU than all distances.
+        valid = rows(triplets.differs.view(torch.uint8), anchor) & triplets.paired.view(torch.uint8).unsqueeze(-1)
+        return LossTerms(values, valid.view(torch.bool))
     # Always the direct form: a run must not meet another rounding because a longer list shares its stack.
     anchors = rows(embeddings, anchor)
     to_positive = (anchors - rows(embeddings, positive)).square().sum(-1)

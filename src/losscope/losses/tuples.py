@@ -15,14 +15,16 @@ from losscope.types import OUTLIER, BatchTriplets, Pairs, Triplets, Tuples
 
 def same_class(labels: Tensor) -> Tensor:
     """(..., N, N) bool: two different samples of one class; labels (..., N) int64."""
-    same = (labels.unsqueeze(-1) == labels.unsqueeze(-2)) & (labels != OUTLIER).unsqueeze(-1)
-    return same & ~torch.eye(labels.shape[-1], dtype=torch.bool, device=labels.device)
+    unlike_itself = labels.masked_fill(labels == OUTLIER, OUTLIER - 1)  # so that an outlier matches nobody
+    same = labels.unsqueeze(-1) == unlike_itself.unsqueeze(-2)
+    same.diagonal(dim1=-2, dim2=-1).fill_(False)
+    return same
 
 
 def all_pairs(labels: Tensor) -> Pairs:
     """All N(N-1)/2 pairs i < j of a batch with labels (..., N)."""
     first, second = torch.triu_indices(labels.shape[-1], labels.shape[-1], offset=1, device=labels.device)
-    one, other = labels[..., first], labels[..., second]
+    one, other = labels.index_select(-1, first), labels.index_select(-1, second)
     same = (one == other) & (one != OUTLIER)
     return Pairs(first, second, same, same | (one != other))
 
@@ -32,15 +34,12 @@ def positive_pairs(labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
     The number of pairs depends on the data: make them where the labels are at hand, outside the training step.
     """
-    same = same_class(labels).flatten(0, -3) if labels.ndim > 1 else same_class(labels).unsqueeze(0)
-    run, anchor, positive = same.nonzero(as_tuple=True)
-    count = same.sum((-1, -2))
-    slot = torch.arange(len(run), device=labels.device) - (count.cumsum(0) - count)[run]
-    packed = torch.zeros(3, len(same), int(count.max()), dtype=torch.int64, device=labels.device)
-    for part, index in zip(packed, (anchor, positive, torch.ones_like(anchor)), strict=True):
-        part[run, slot] = index
-    shape = (*labels.shape[:-1], packed.shape[-1])
-    return packed[0].view(shape), packed[1].view(shape), packed[2].bool().view(shape)
+    samples = labels.shape[-1]
+    same = same_class(labels).flatten(-2)
+    count = same.sum(-1, keepdim=True)
+    valid = torch.arange(int(count.max()), device=labels.device) < count
+    entry = torch.zeros_like(valid, dtype=torch.int64).masked_scatter_(valid, same.nonzero()[:, -1])
+    return entry // samples, entry % samples, valid
 
 
 def different_class(labels: Tensor) -> Tensor:
