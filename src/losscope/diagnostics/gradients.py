@@ -14,7 +14,7 @@ from torch import Tensor
 
 def tensor_norms(gradients: Sequence[Tensor], *, runs: int = 0) -> Tensor:
     """L2 norm of each parameter tensor's gradient: (*runs, tensors)."""
-    return torch.stack([part.flatten(runs).norm(dim=-1) for part in gradients], dim=-1)
+    return torch.stack([torch.linalg.vector_norm(part.flatten(runs), dim=-1) for part in gradients], dim=-1)
 
 
 def gradient_norm(gradients: Sequence[Tensor], *, runs: int = 0) -> Tensor:

@@ -94,7 +94,8 @@ class Stack:
         norm = norms.norm(dim=-1)
         self.alive = self.alive & loss.isfinite() & norm.isfinite()
         before = self.parameters.detach().clone() if self.observe else None
-        self.parameters.grad = torch.where(self.alive.unsqueeze(1), gradient, 0.0)
+        # `where` on a mask is scalar on a CPU; a gradient that is not finite is never an alive run's.
+        self.parameters.grad = gradient.nan_to_num(0.0, 0.0, 0.0).mul_(self.alive.unsqueeze(1))
         self.optimizer.step()
         if before is None:
             return {"loss": loss.detach()}
@@ -147,9 +148,8 @@ def read(rows: list[dict[str, Tensor]]) -> Trace:
     """The traces of all steps of an epoch, brought to the CPU at once."""
     if not rows:
         return {}
-    names = list(rows[0])
-    values = torch.stack([torch.stack([row[name].to(torch.float64) for name in names]) for row in rows]).cpu()
-    return {name: values[:, place] for place, name in enumerate(names)}
+    values = torch.stack([torch.stack([row[name] for row in rows]).to(torch.float64) for name in rows[0]]).cpu()
+    return dict(zip(rows[0], values, strict=True))
 
 
 def stacked_terms(loss: Loss, embeddings: Tensor, tuples: Tuples, hyperparameters: dict[str, object]) -> LossTerms:

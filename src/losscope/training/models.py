@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -60,7 +61,8 @@ class Encoder:
 
     def embed(self, parameters: Tensor, inputs: Tensor) -> Tensor:
         """L2-normalized embeddings (runs, samples, dim); an output of exactly 0 stays 0."""
-        return F.normalize(self.forward(self.layers(parameters), inputs), dim=-1)
+        embeddings: Tensor = _UnitLength.apply(self.forward(self.layers(parameters), inputs))
+        return embeddings
 
 
 
@@ -80,12 +82,45 @@ def _with_biases(layers: Sequence[tuple[int, ...]]) -> tuple[tuple[int, ...], ..
     return tuple(shape for weight in layers for shape in (weight, weight[:1]))
 
 
+class _Affine(torch.autograd.Function):
+    """xWᵀ + b for all runs. The weight's gradient comes out laid out as the weight is; autograd's own is transposed
+    and would be copied at each step."""
+
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(inputs, weight)
+        return torch.baddbmm(bias.unsqueeze(1), inputs, weight.transpose(1, 2))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+        inputs, weight = ctx.saved_tensors
+        before = gradient @ weight if ctx.needs_input_grad[0] else None
+        return before, gradient.transpose(1, 2) @ inputs, gradient.sum(1)
+
+
+class _UnitLength(torch.autograd.Function):
+    """z = x / |x|, and 0 for 0; the gradient is the tangential part, (g - z (z·g)) / |x|."""
+
+    @staticmethod
+    def forward(ctx: Any, points: Tensor) -> Tensor:
+        length = torch.linalg.vector_norm(points, dim=-1, keepdim=True).clamp_min_(1e-12)
+        unit = points / length
+        ctx.save_for_backward(unit, length)
+        return unit
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        unit, length = ctx.saved_tensors
+        radial = (gradient * unit).sum(-1, keepdim=True)
+        return (gradient - unit * radial) / length
+
+
 def _dense(weights: Sequence[Tensor], hidden: Tensor) -> Tensor:
     """Linear layers with ReLU between them; weights alternate (runs, out, in), (runs, out)."""
     for place in range(0, len(weights), 2):
         if place:
             hidden = hidden.relu()
-        hidden = torch.baddbmm(weights[place + 1].unsqueeze(1), hidden, weights[place].transpose(1, 2))
+        hidden = _Affine.apply(hidden, weights[place], weights[place + 1])
     return hidden
 
 
