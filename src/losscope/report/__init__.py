@@ -20,27 +20,26 @@ def summarize(folders: Sequence[Path | str] | Path | str) -> Summary:
 
     Raises MissingData if a folder holds no study, DamagedRecord if a file can't be read.
     """
+    from losscope.report.comparing import summarize_record
     from losscope.report.reading import read
-    from losscope.report.summary import summarize_record
 
     return summarize_record(read(_paths(folders)))
 
 
-def write_report(
-    folders: Sequence[Path | str] | Path | str, out: Path | str | None = None
-) -> tuple[Path, Path]:
+def write_report(folders: Sequence[Path | str] | Path | str, out: Path | str | None = None) -> tuple[Path, Path]:
     """Write `report.html` and `report.md` of the studies in `folders` into `out` (default: the first folder).
 
     Returns both paths. Raises MissingData, DamagedRecord, and OSError where `out` can't be written.
     """
     from losscope.report import render
+    from losscope.report.content import content
     from losscope.table import atomic
 
-    summary = summarize(folders)
+    shown = content(summarize(folders))
     folder = Path(out) if out is not None else _paths(folders)[0]
     folder.mkdir(parents=True, exist_ok=True)
     pages = folder / "report.html", folder / "report.md"
-    for path, text in zip(pages, (render.html(summary), render.markdown(summary)), strict=True):
+    for path, text in zip(pages, (render.html(shown), render.markdown(shown)), strict=True):
         with atomic(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
     return pages

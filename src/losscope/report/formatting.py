@@ -46,6 +46,17 @@ def number(value: float, *, signed: bool = False) -> str:
     return _sign(value, max(0, 3 - math.floor(math.log10(abs(value)))) if abs(value) >= 1 else 4, signed)
 
 
+def p_text(p: float) -> str:
+    """A p value to two digits.
+
+    >>> p_text(0.0625), p_text(3.2e-7), p_text(1.0)
+    ('0.063', '< 0.0001', '1.00')
+    """
+    if p < 1e-4:
+        return "< 0.0001"
+    return f"{p:.2f}" if p >= 0.1 else f"{p:.2g}"
+
+
 def _sign(value: float, decimals: int, signed: bool) -> str:
     text = f"{value:{'+' if signed else ''}.{decimals}f}"
     return text.replace("-", "−")

@@ -57,12 +57,8 @@ LOSS = _measure("loss", "training", "loss")
 ACTIVE = _measure("active_ratio", "training", "active ratio, last epoch")
 ACTIVE_START = _measure("active_ratio", "training", "active ratio, untrained", when="start")
 ACTIVE_MEAN = _measure("active_ratio", "training", "active ratio, mean over epochs", when="mean over epochs")
-ACTIVE_POSITIVE = _measure(
-    "active_ratio_positive", "training", "active ratio, positive pairs", term="active_ratio"
-)
-ACTIVE_NEGATIVE = _measure(
-    "active_ratio_negative", "training", "active ratio, negative pairs", term="active_ratio"
-)
+ACTIVE_POSITIVE = _measure("active_ratio_positive", "training", "active ratio, positive pairs", term="active_ratio")
+ACTIVE_NEGATIVE = _measure("active_ratio_negative", "training", "active ratio, negative pairs", term="active_ratio")
 GRADIENT = _measure("gradient_norm", "training", "gradient norm, all parameters")
 GRADIENT_TENSOR = _measure("gradient_norm_tensor_mean", "training", "gradient norm, mean over tensors",
                            term="gradient_norm")  # fmt: skip
@@ -88,3 +84,5 @@ CURVES = (
     _measure("intra_class_variance_mean", "train", "intra-class variance, train"),
 )
 """Those followed over epochs."""
+
+BY_KEY = {measure.key: measure for measure in MEASURES}

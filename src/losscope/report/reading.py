@@ -21,6 +21,8 @@ from losscope.study import Study, parse
 from losscope.table import RunRecord
 
 PER_CLASS = "intra_class_variance"
+INPUTS = "none"
+"""The loss of rows that measure raw inputs or backbone features."""
 
 
 class Key(NamedTuple):
@@ -59,6 +61,11 @@ class StudyRecord:
     runs: tuple[RunRecord, ...]
     hyperparameters: Mapping[tuple[str, str], Mapping[str, Any]]  # (loss, variant) -> resolved values
     renamed: Mapping[str, str]  # protocol -> its name here
+
+    @property
+    def trained(self) -> tuple[RunRecord, ...]:
+        """Runs of losses that have ended, well or not."""
+        return tuple(run for run in self.runs if run.loss != INPUTS)
 
     @property
     def planned(self) -> int:
@@ -107,9 +114,7 @@ def read(folders: Sequence[Path]) -> Record:
 def _read_one(folder: Path, before: Sequence[RunRecord]) -> tuple[StudyRecord, pa.Table, int]:
     """One folder, with protocols renamed where the runs `before` use their names for something else."""
     measurements = table.read_measurements(folder)  # first: it says in words if there is no study
-    document = {
-        key: value for key, value in table.read_json(folder / "study.json").items() if key != "schema"
-    }
+    document = {key: value for key, value in table.read_json(folder / "study.json").items() if key != "schema"}
     study = parse(document, str(folder / "study.json"))
     manifest = table.read_json(folder / "manifest.json") if (folder / "manifest.json").is_file() else {}
     groups = [table.read_json(group / "group.json") for group in table.groups(folder)]
@@ -133,9 +138,7 @@ def _place(run: RunRecord) -> tuple[str, str, str, str, int]:
 
 
 def _rename(measurements: pa.Table, renamed: Mapping[str, str]) -> pa.Table:
-    protocols = (
-        [renamed.get(name, name) for name in measurements["protocol"].to_pylist()] if renamed else None
-    )
+    protocols = [renamed.get(name, name) for name in measurements["protocol"].to_pylist()] if renamed else None
     if protocols is None:
         return measurements
     at = measurements.schema.get_field_index("protocol")

@@ -1,4 +1,4 @@
-"""From a summary to the page: HTML with everything in one file, and Markdown with the same numbers."""
+"""From content to pages: HTML with everything in one file, and Markdown with the same numbers."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from losscope.report.figures import Figure, training_figure
-from losscope.report.paper import paper_tables
-from losscope.report.summary import Summary
-from losscope.report.tables import overview
+from losscope.report.content import Content, glossary
+from losscope.report.tables import Column
 
 
 @cache
@@ -27,13 +25,32 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["pipes"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
-    environment.filters["data_url"] = lambda text: "data:text/csv;charset=utf-8," + quote(text)
-    environment.filters["script_json"] = script_json
-    environment.filters["groupby_runs"] = lambda columns: [
-        (name, list(run)) for name, run in groupby(columns, key=lambda column: column.group)
-    ]
+    environment.filters.update(cell=cell, csv_url=csv_url, script_json=script_json, spans=spans)
+    environment.globals["glossary"] = glossary()
     return environment
+
+
+def html(content: Content) -> str:
+    """The page, self-contained: it asks the network for nothing."""
+    drawings = {
+        f"{figure.anchor}-{nth}": {"data": panel.traces, "layout": panel.layout}
+        for figure in content.figures
+        for nth, panel in enumerate(figure.panels)
+    }
+    plotly = (files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
+    return _environment().get_template("report.html.j2").render(
+        content=content, style=_own("style.css"), script=_own("figures.js"), plotly=Markup(plotly), drawings=drawings
+    )  # fmt: skip
+
+
+def markdown(content: Content) -> str:
+    """The same words and numbers as Markdown; figures are their tables."""
+    return _environment().get_template("report.md.j2").render(content=content)
+
+
+def _own(name: str) -> Markup:
+    """A file of the package's own, put into the page as it is."""
+    return Markup((files("losscope.report") / "templates" / name).read_text(encoding="utf-8"))
 
 
 def script_json(value: Any) -> Markup:
@@ -42,38 +59,16 @@ def script_json(value: Any) -> Markup:
     return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
 
 
-def content(summary: Summary) -> dict[str, Any]:
-    """What both templates show."""
-    return {
-        "summary": summary,
-        "overview": overview(summary),
-        "paper_tables": paper_tables(summary),
-        "training_figures": [training_figure(comparison, f"training-{place}")
-                             for place, comparison in enumerate(summary.comparisons)],
-    }  # fmt: skip
+def csv_url(text: str) -> str:
+    """CSV as the address of a download."""
+    return "data:text/csv;charset=utf-8," + quote(text, safe="/,.:;=-_()+")
 
 
-def html(summary: Summary) -> str:
-    """The page, self-contained."""
-    shown = content(summary)
-    figures: list[Figure] = shown["training_figures"]
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            **shown,
-            style=Markup(_text("templates/style.css")),
-            script=Markup(_text("templates/figures.js")),
-            plotly=Markup((files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")),
-            drawings={figure.anchor: {"data": figure.traces, "layout": figure.layout} for figure in figures},
-        )
-    )
+def cell(text: str) -> str:
+    """Text that stays in one cell of a Markdown table and is no HTML there."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|").replace("\n", " ")
 
 
-def markdown(summary: Summary) -> str:
-    """The same as Markdown."""
-    return _environment().get_template("report.md.j2").render(**content(summary))
-
-
-def _text(path: str) -> str:
-    return (files("losscope.report") / path).read_text(encoding="utf-8")
+def spans(columns: tuple[Column, ...]) -> list[tuple[str, int]]:
+    """Neighboring columns of one group: its label and how many they are."""
+    return [(label, len(list(run))) for label, run in groupby(columns, key=lambda column: column.group)]

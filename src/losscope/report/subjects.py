@@ -58,9 +58,7 @@ def subjects(trained: Iterable[tuple[str, str]]) -> list[Subject]:
         variants = [other for name, other in pairs if name == loss]
         nth = variants.index(variant)
         hue = HUES.get(loss) or OTHER_HUES[own.index(loss) % len(OTHER_HUES)]
-        found.append(
-            Subject("trained", loss, variant, lighter(hue, nth / max(len(variants), 3)), DASHES[nth % 4])
-        )
+        found.append(Subject("trained", loss, variant, lighter(hue, nth / max(len(variants), 3)), DASHES[nth % 4]))
     return found
 
 

@@ -1,27 +1,28 @@
-"""The summary: all that a report says, as plain frozen data computed from rows. Pages, figures and JSON only read it."""
+"""The summary: all that a report says, as plain frozen data. Pages, figures and JSON only read it."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import combinations
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from losscope.report.measures import COMPARED, CURVES, MEASURES, Measure
-from losscope.report.reading import Key, Record, Series, StudyRecord
-from losscope.report.subjects import INPUT, UNTRAINED, Subject, subjects
-from losscope.statistics import (
-    Interval,
-    PairedDifference,
-    Verdict,
-    holm,
-    mean_interval,
-    paired_difference,
-    verdict,
-)
+from losscope.report.measures import Measure
+from losscope.report.reading import StudyRecord
+from losscope.report.subjects import Subject
+from losscope.statistics import Interval, PairedDifference, Verdict
 from losscope.table import RunRecord
 
-EVALUATION_SPLITS = ("heldout", "test", "validation")
+FITTED = "best_fit"
+"""The preset that was fitted to printed numbers: shown, but never the headline where another protocol is there."""
+
+
+def same_data(dataset: str, name: str) -> bool:
+    """Whether `dataset` is the data set `name`, whatever backbone or split protocol its own name adds.
+
+    >>> same_data("cifar10+efficientnet_lite0", "cifar10"), same_data("cub200/class_disjoint", "cub200")
+    (True, True)
+    """
+    return dataset == name or dataset.startswith((f"{name}+", f"{name}/"))
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Estimate:
 
     @property
     def n(self) -> int:
+        """Seeds, censored ones included."""
         return len(self.values) + len(self.never)
 
 
@@ -46,6 +48,19 @@ class Curve:
 
     epochs: tuple[int, ...]
     points: tuple[Interval, ...]
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Samples of one run on the first two principal components of its own space."""
+
+    seed: int
+    split: str
+    labels: tuple[int, ...]
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    explained: float  # share of the variance that the two components hold
+    samples: int  # of which these are evenly spaced
 
 
 @dataclass(frozen=True)
@@ -60,20 +75,38 @@ class Comparison:
     subjects: tuple[Subject, ...]
     estimates: Mapping[tuple[Subject, str], Estimate]  # (subject, key of a measure)
     curves: Mapping[tuple[Subject, str], Curve]
+    class_variances: Mapping[Subject, Mapping[int, Mapping[int, float]]]  # class -> seed -> variance, train
+    planes: Mapping[Subject, Plane]
+    runs: tuple[RunRecord, ...]  # those that are done
     drawn_per_seed: bool  # each seed has data, and so classes, of its own
-    seeds: tuple[int, ...]
 
     @property
     def trained(self) -> tuple[Subject, ...]:
+        """The loss variants."""
         return tuple(subject for subject in self.subjects if subject.kind == "trained")
 
     @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds that any loss has finished."""
+        return tuple(sorted({run.seed for run in self.runs}))
+
+    @property
     def title(self) -> str:
+        """Data set and protocol."""
         return f"{self.dataset}, protocol {self.protocol}"
+
+    def runs_of(self, subject: Subject) -> tuple[RunRecord, ...]:
+        """The runs of one loss variant."""
+        return tuple(run for run in self.runs if (run.loss, run.variant) == (subject.loss, subject.variant))
 
     def get(self, subject: Subject, measure: Measure) -> Estimate | None:
         """The estimate, or None where it is not measured."""
         return self.estimates.get((subject, measure.key))
+
+    def mean(self, subject: Subject, measure: Measure) -> float | None:
+        """The mean over seeds, or None where there is none."""
+        estimate = self.get(subject, measure)
+        return estimate.interval.mean if estimate and estimate.interval else None
 
 
 @dataclass(frozen=True)
@@ -98,105 +131,40 @@ class Summary:
     runs: tuple[RunRecord, ...]
     comparisons: tuple[Comparison, ...]
     differences: tuple[Difference, ...]
-    doubled: int = 0
-    subjects: tuple[Subject, ...] = field(default=())
+    subjects: tuple[Subject, ...]
+    doubled: int  # runs that stand in a folder twice, under digests that differ
 
     @property
     def title(self) -> str:
+        """The names of the studies."""
         return " + ".join(dict.fromkeys(study.study.name for study in self.studies))
 
+    @property
+    def headline(self) -> tuple[Comparison, ...]:
+        """The comparisons that the first words are about."""
+        read = {part.dataset for part in self.comparisons if not part.protocol.startswith(FITTED)}
+        return tuple(part for part in self.comparisons
+                     if part.dataset not in read or not part.protocol.startswith(FITTED))  # fmt: skip
 
-def summarize_record(record: Record) -> Summary:
-    """The summary of what `reading.read` found."""
-    places: dict[tuple[str, str], list[RunRecord]] = {}
-    for run in record.done.values():
-        if run.loss != INPUT.loss:
-            places.setdefault((run.dataset, run.protocol), []).append(run)
-    order = subjects((run.loss, run.variant) for runs in places.values() for run in runs)
-    comparisons = tuple(_comparison(record, *place, runs, order) for place, runs in places.items())
-    return Summary(record.studies, record.runs, comparisons, tuple(_differences(comparisons)), record.doubled,
-                   (INPUT, UNTRAINED, *order))  # fmt: skip
+    def hyperparameters(self, subject: Subject) -> Mapping[str, Any]:
+        """The resolved hyper-parameters of a loss variant; empty for inputs and untrained networks."""
+        for study in self.studies:
+            if found := study.hyperparameters.get((subject.loss, subject.variant)):
+                return found
+        return {}
 
+    def trained_means(self, measure: Measure) -> list[tuple[Comparison, Subject, float]]:
+        """Mean of the measure for each loss of each comparison that has it."""
+        return [
+            (comparison, subject, mean)
+            for comparison in self.comparisons
+            for subject in comparison.trained
+            if (mean := comparison.mean(subject, measure)) is not None
+        ]
 
-def _comparison(
-    record: Record, dataset: str, protocol: str, runs: Sequence[RunRecord], order: Sequence[Subject]
-) -> Comparison:
-    here = {
-        key: series
-        for key, series in record.series.items()
-        if (key.dataset, key.protocol) == (dataset, protocol)
-    }
-    splits = {key.split for key in here}
-    evaluation = next((split for split in EVALUATION_SPLITS if split in splits), None)
-    present = {(run.loss, run.variant) for run in runs}
-    trained = [subject for subject in order if (subject.loss, subject.variant) in present]
-    rows = (INPUT, UNTRAINED, *trained)
-    epochs = max(run.epochs for run in runs)
-    found, curves = {}, {}
-    for subject in rows:
-        source = trained[0] if subject == UNTRAINED else subject  # all losses start from the same weights
-        for measure in MEASURES:
-            series = here.get(_key(dataset, protocol, source, measure, evaluation))
-            estimate = series and _estimate(series, measure, 0 if subject.kind != "trained" else epochs)
-            if estimate and (subject != UNTRAINED or measure.where != "training"):
-                found[subject, measure.key] = estimate
-        for measure in CURVES if subject.kind == "trained" else ():
-            series = here.get(_key(dataset, protocol, source, measure, evaluation))
-            if series:
-                curves[subject, measure.key] = _curve(series)
-    classes = {split: len({key.item for key in here if key.split == split and key.item is not None
-                           and key.diagnostic == "intra_class_variance"}) for split in splits if split}  # fmt: skip
-    prints = {run.data_fingerprint for run in runs}
-    return Comparison(dataset, protocol, epochs, evaluation, classes,
-                      tuple(row for row in rows if row.kind == "trained" or any(key[0] == row for key in found)),
-                      found, curves, len(prints) > 1, tuple(sorted({run.seed for run in runs})))  # fmt: skip
-
-
-def _key(dataset: str, protocol: str, subject: Subject, measure: Measure, evaluation: str | None) -> Key:
-    split = {"train": "train", "evaluation": evaluation or "", "training": None}[measure.where]
-    return Key(dataset, protocol, subject.loss, subject.variant, split, measure.diagnostic, measure.item)
-
-
-def _estimate(series: Series, measure: Measure, last: int) -> Estimate | None:
-    """The measure at its time, over the seeds whose value is defined."""
-    if measure.when == "mean over epochs":
-        trained = series.epochs > 0
-        values = {seed: float(series.values[trained & (series.seeds == seed)].mean())
-                  for seed in sorted(set(series.seeds[trained].tolist()))}  # fmt: skip
-    else:
-        values = series.at(0 if measure.when == "start" else last)
-    defined = {seed: value for seed, value in sorted(values.items()) if math.isfinite(value)}
-    never = tuple(sorted(values.keys() - defined.keys())) if measure.diagnostic == "loss_decay_epoch" else ()
-    if not defined and not never:
+    def difference(self, comparison: Comparison, measure: Measure, pair: set[Subject]) -> Difference | None:
+        """The difference between two subjects, whichever comes first."""
+        for found in self.differences:
+            if found.comparison is comparison and found.measure == measure and {found.first, found.second} == pair:
+                return found
         return None
-    return Estimate(defined, None if never else mean_interval(list(defined.values())), never)
-
-
-def _curve(series: Series) -> Curve:
-    epochs, points = [], []
-    for epoch in sorted(set(series.epochs.tolist())):
-        values = [value for value in series.at(epoch).values() if math.isfinite(value)]
-        if values:
-            epochs.append(epoch)
-            points.append(mean_interval(values))
-    return Curve(tuple(epochs), tuple(points))
-
-
-def _differences(comparisons: Sequence[Comparison]) -> list[Difference]:
-    """All loss pairs x comparisons of each measure; Holm within a measure."""
-    found = []
-    for measure in COMPARED:
-        family = []
-        for comparison in comparisons:
-            for first, second in combinations(comparison.trained, 2):
-                one, other = comparison.get(first, measure), comparison.get(second, measure)
-                if one and other and one.values.keys() & other.values.keys():
-                    family.append((comparison, first, second, paired_difference(one.values, other.values)))
-        tested = [paired.p for *_, paired in family if paired.p is not None]
-        adjusted = iter(holm(tested))
-        for comparison, first, second, paired in family:
-            p = None if paired.p is None else next(adjusted)
-            found.append(
-                Difference(comparison, measure, first, second, paired, p, len(tested), verdict(paired, p))
-            )
-    return found

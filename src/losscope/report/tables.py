@@ -1,12 +1,12 @@
-"""Tables as plain data, for the page and for Markdown alike."""
+"""Tables as plain data, for the page and for Markdown alike; the table of the few measures that matter."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from losscope.report.formatting import ABSENT, estimate_text
-from losscope.report.measures import OVERVIEW, Measure
+from losscope.report.measures import OVERVIEW, Measure, Where
 from losscope.report.subjects import Subject
 from losscope.report.summary import Comparison, Summary
 
@@ -31,7 +31,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Group:
-    """Rows under a heading of their own."""
+    """Rows under a heading of their own; without a label they just follow."""
 
     label: str
     rows: tuple[Row, ...]
@@ -49,52 +49,55 @@ class Table:
     notes: tuple[str, ...] = ()
 
 
-def overview(summary: Summary) -> Table:
-    """Losses x the few measures that matter, raw input and untrained network on top."""
-    measures = [measure for measure in OVERVIEW
-                if any((subject, measure.key) in comparison.estimates
-                       for comparison in summary.comparisons for subject in comparison.subjects)]  # fmt: skip
-    groups = tuple(
-        Group(heading(comparison), rows(comparison, measures)) for comparison in summary.comparisons
-    )
-    columns = (
-        *(Column(measure.label, measure.term, GROUPS[measure.where]) for measure in measures),
-        Column("n", "seeds"),
-    )
-    return Table(
-        "overview",
-        "Mean over seeds with its 95 % t interval; n is the number of seeds.",
-        "loss",
-        columns,
-        groups,
-    )
-
-
-GROUPS = {
+MEANS = "Mean over seeds [95 % t interval]."
+WHERE: dict[Where, str] = {
     "evaluation": "on the evaluation split",
     "train": "on the training split",
     "training": "in training",
 }
 
 
-def heading(comparison: Comparison) -> str:
+def overview(summary: Summary) -> Table:
+    """Losses x the few measures that matter, raw input and untrained network on top."""
+    known = {key for comparison in summary.comparisons for _, key in comparison.estimates}
+    measures = [measure for measure in OVERVIEW if measure.key in known]
+    columns = [Column(measure.label, measure.term, WHERE[measure.where]) for measure in measures]
+    return Table(
+        "overview",
+        f"{MEANS} A raw input without interval is the same for every seed.",
+        "loss",
+        (*columns, Column("n", "seeds")),
+        tuple(Group(heading(part), measured(part, measures)) for part in summary.comparisons),
+    )
+
+
+def heading(comparison: Comparison, where: Where = "evaluation") -> str:
     """What the numbers of a comparison were measured on."""
-    split = f"evaluation on {comparison.evaluation}" if comparison.evaluation else "no evaluation split"
-    return f"{comparison.dataset} · protocol {comparison.protocol} · {comparison.epochs} epochs · {split}"
+    parts = [comparison.dataset, f"protocol {comparison.protocol}", f"{comparison.epochs} epochs"]
+    split = {"evaluation": comparison.evaluation, "train": "train", "training": None}[where]
+    if split:
+        parts.append(f"split {split}, {comparison.classes.get(split, 0)} classes")
+    return " · ".join(parts)
 
 
-def rows(comparison: Comparison, measures: Sequence[Measure]) -> tuple[Row, ...]:
-    """One row for each subject, `n` last."""
-    found = []
+def measured(comparison: Comparison, measures: Sequence[Measure]) -> tuple[Row, ...]:
+    """One row for each subject that has any of the measures, the number of seeds last."""
+    rows = []
     for subject in comparison.subjects:
         estimates = [comparison.get(subject, measure) for measure in measures]
-        n = {estimate.n for estimate in estimates if estimate}
-        if n:
+        counts = {estimate.n for estimate in estimates if estimate}
+        if counts:
             cells = (estimate_text(estimate, comparison.epochs) for estimate in estimates)
-            found.append(Row(subject.label, (*cells, seeds_text(n)), subject))
-    return tuple(found)
+            rows.append(Row(subject.label, (*cells, span(counts)), subject))
+    return tuple(rows)
 
 
-def seeds_text(counts: set[int]) -> str:
-    """The number of seeds behind a row."""
-    return "–".join(str(count) for count in sorted({min(counts), max(counts)})) if counts else ABSENT
+def span(counts: Collection[int]) -> str:
+    """One count, or the smallest and the largest.
+
+    >>> span({5}), span({4, 5}), span([])
+    ('5', '4–5', '–')
+    """
+    if not counts:
+        return ABSENT
+    return "–".join(f"{count:,}" for count in sorted({min(counts), max(counts)}))

@@ -23,9 +23,11 @@ class Interval:
     high: float | None = None
 
     @property
-    def excludes_zero(self) -> bool:
-        """Whether both bounds lie on one side of 0."""
-        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+    def negated(self) -> Interval:
+        """The interval of the same values with the other sign."""
+        if self.low is None or self.high is None:
+            return Interval(self.n, -self.mean)
+        return Interval(self.n, -self.mean, -self.high, -self.low)
 
 
 def mean_interval(values: Sequence[float], *, level: float = LEVEL) -> Interval:

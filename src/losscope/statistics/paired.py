@@ -81,9 +81,7 @@ def sign_flip_p(differences: Sequence[float]) -> float:
     0.25
     """
     values = np.abs(np.asarray(differences, dtype=np.float64))
-    seen = abs(float(np.sum(differences))) - 1e-12 * float(
-        values.sum()
-    )  # sums in another order may round below
+    seen = abs(float(np.sum(differences))) - 1e-12 * float(values.sum())  # sums in another order may round below
     if len(values) <= EXACT_SEEDS:
         sums = values[:1]  # the first sign is fixed: the other half mirrors these
         for value in values[1:]:

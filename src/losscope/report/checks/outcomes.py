@@ -1,0 +1,102 @@
+"""Checks of the results: did training help at all, and is a number what it seems?"""
+
+from __future__ import annotations
+
+import math
+
+from losscope.report.formatting import number
+from losscope.report.measures import INTER_TRAIN, INTRA, INTRA_TRAIN, KNN, LOSS, RECALL_1
+from losscope.report.subjects import INPUT, UNTRAINED, Subject
+from losscope.report.summary import Summary
+
+NEAR = 0.02
+"""Relative distance at which a value counts as being at its bound."""
+
+MEMORIZED = 2.0
+"""Evaluation over training intra-class variance above which the training numbers are about memorized samples."""
+
+
+def below_input(summary: Summary) -> list[str] | None:
+    """Losses that retrieve or classify worse than the raw input."""
+    return _below(summary, INPUT, "The raw input, without any training,")
+
+
+def below_untrained(summary: Summary) -> list[str] | None:
+    """Losses that retrieve or classify worse than the untrained network."""
+    return _below(summary, UNTRAINED, "The untrained network")
+
+
+def _below(summary: Summary, reference: Subject, whose: str) -> list[str] | None:
+    compared, beaten, said = 0, 0, []
+    for comparison in summary.comparisons:
+        for measure in (RECALL_1, KNN):
+            level = comparison.mean(reference, measure)
+            means = {subject: mean for subject in comparison.trained
+                     if (mean := comparison.mean(subject, measure)) is not None}  # fmt: skip
+            if level is None or not means:
+                continue
+            compared += 1
+            worse = [f"{subject.label} {number(mean)}" for subject, mean in means.items() if mean < level]
+            beaten += len(worse) == len(means)
+            if worse:
+                said.append(f"{comparison.title}: {measure.label} {number(level)}, above {', '.join(worse)}.")
+    if not compared:
+        return None
+    if not said:
+        return []
+    how_many = "every loss" if beaten else "some losses"
+    return [f"{whose} does better than {how_many} in {beaten or len(said)} of {compared} rankings (Recall@1 and k-NN accuracy "
+            "of each comparison, means over seeds).", *said]  # fmt: skip
+
+
+def memorized(summary: Summary) -> list[str]:
+    """Training numbers that are about memorized samples."""
+    worst, said = 0.0, []
+    for comparison, subject, mean in summary.trained_means(INTRA_TRAIN):
+        other = comparison.mean(subject, INTRA)
+        if other and other > MEMORIZED * mean:
+            worst = max(worst, other / mean)
+            said.append(
+                f"{comparison.title}, {subject.label}: {number(other)} on {comparison.evaluation}, {number(mean)} on "
+                f"train ({other / mean:.1f} times)."
+            )
+    if not said:
+        return []
+    return [f"Numbers of the training split, as in the paper's Table 1, say little about new samples: classes are up to "
+            f"{worst:.0f} times as loose on the evaluation split.", *said]  # fmt: skip
+
+
+def near_simplex(summary: Summary) -> list[str]:
+    """Class centroids as far apart as the unit sphere allows for classes this loose."""
+    said = []
+    for comparison, subject, mean in summary.trained_means(INTER_TRAIN):
+        classes, loose = comparison.classes.get("train", 0), comparison.mean(subject, INTRA_TRAIN)
+        if classes < 2 or loose is None:
+            continue
+        # For unit-length embeddings and equal classes: mean d² = 2C/(C-1) · (1 - v - |mean centroid|²).
+        bound = math.sqrt(2 * classes / (classes - 1) * (1 - loose))
+        if mean > (1 - NEAR) * bound:
+            said.append(
+                f"{comparison.title}, {subject.label}: {number(mean)} is {mean / bound:.1%} of {number(bound)}, the most "
+                f"for {classes} classes with variance {number(loose)}."
+            )
+    if not said:
+        return []
+    return ["Some inter-class distances on the training split are at their ceiling, √(2C/(C-1)·(1-v)) on the unit sphere: "
+            "no loss could separate classes further there.", *said]  # fmt: skip
+
+
+def label_blind(summary: Summary) -> list[str] | None:
+    """A contrastive loss that stalls at m²/4, where it ends if it can't see the labels."""
+    found = [part for part in summary.trained_means(LOSS) if part[1].loss == "contrastive"]
+    if not found:
+        return None
+    said = []
+    for comparison, subject, mean in found:
+        floor = float(summary.hyperparameters(subject).get("margin", 1.0)) ** 2 / 4
+        if abs(mean - floor) < NEAR * floor:
+            said.append(
+                f"{comparison.title}, {subject.label}: the loss ends at {number(mean)}, the m²/4 = {number(floor)} of a "
+                "loss that doesn't see the labels. Look for labels broadcast against distances of another shape."
+            )
+    return said

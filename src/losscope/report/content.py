@@ -1,0 +1,79 @@
+"""What both pages show, in order: the first screen, then the data's way from protocol to differences."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from losscope.report.bands import bands_table
+from losscope.report.caveats import caveats
+from losscope.report.checks import Finding, findings
+from losscope.report.differences import differences_tables
+from losscope.report.figures import Figure
+from losscope.report.figures.plane import plane_figure
+from losscope.report.figures.response import response_figure
+from losscope.report.figures.training import training_figure
+from losscope.report.figures.variance import variance_figure
+from losscope.report.headline import Headline, headline
+from losscope.report.paper import paper_tables
+from losscope.report.protocol import losses_table, protocol_table, studies_table
+from losscope.report.summary import Summary
+from losscope.report.tables import Table, overview
+
+
+@dataclass(frozen=True)
+class Content:
+    """All parts of a report."""
+
+    title: str
+    headline: Headline
+    overview: Table
+    findings: tuple[Finding, ...]
+    protocol: Table
+    losses: Table
+    studies: Table
+    paper: Mapping[int, Table]
+    planes: tuple[Figure, ...]
+    variances: tuple[Figure, ...]
+    trainings: tuple[Figure, ...]
+    response: Figure | None
+    differences: tuple[Table, ...]
+    bands: Table | None
+    caveats: tuple[str, ...]
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """All figures, in order."""
+        return *self.planes, *self.variances, *self.trainings, *filter(None, [self.response])
+
+
+def content(summary: Summary) -> Content:
+    """Every part, computed from the summary."""
+    found = findings(summary)
+    numbered = list(enumerate(summary.comparisons, start=1))
+    return Content(
+        title=summary.title,
+        headline=headline(summary, sum(finding.fired for finding in found)),
+        overview=overview(summary),
+        findings=found,
+        protocol=protocol_table(summary),
+        losses=losses_table(summary),
+        studies=studies_table(summary),
+        paper=paper_tables(summary),
+        planes=tuple(plane_figure(part, f"plane-{nth}") for nth, part in numbered if part.planes),
+        variances=tuple(variance_figure(part, f"variance-{nth}") for nth, part in numbered if part.class_variances),
+        trainings=tuple(training_figure(part, f"training-{nth}") for nth, part in numbered if part.curves),
+        response=response_figure(summary, "response"),
+        differences=tuple(differences_tables(summary)),
+        bands=bands_table(summary),
+        caveats=tuple(caveats(summary)),
+    )
+
+
+@cache
+def glossary() -> Mapping[str, Mapping[str, str]]:
+    """Term -> its label and text."""
+    return tomllib.loads((files("losscope.report") / "glossary.toml").read_text(encoding="utf-8"))

@@ -1,0 +1,91 @@
+"""Fig. 3: loss, active ratio, gradient norm and intra-class variance over epochs, with bands over seeds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from losscope.report.figures import Figure, Panel, axis, csv_text, plain, short
+from losscope.report.formatting import interval_text
+from losscope.report.measures import CURVES
+from losscope.report.subjects import Subject
+from losscope.report.summary import Comparison, Curve
+from losscope.report.tables import Column, Group, Row, Table, span
+
+AXES: tuple[dict[str, Any], ...] = (
+    axis("loss, mean over valid terms", type="log"),
+    axis("share of valid terms", rangemode="tozero"),
+    axis("L2 norm, all parameters", rangemode="tozero"),
+    axis("squared distance", type="log"),
+)
+
+
+def training_figure(comparison: Comparison, anchor: str) -> Figure:
+    """How training went, for each loss of a comparison."""
+    counts = span([len(comparison.runs_of(subject)) for subject in comparison.trained])
+    return Figure(
+        anchor=anchor,
+        title=f"How fast does each loss settle, and how hard does it still push? {comparison.title}",
+        caption=f"Lines are means over n = {counts} seeds, bands 95 % t intervals. Loss, active ratio and gradient norm "
+        "are of the training steps of an epoch (epoch 0: one pass before training), the variance of the split train. "
+        "Values of different losses are on different scales; their shape over time compares.",
+        panels=tuple(_panel(comparison, place) for place in range(len(CURVES))),
+        legend=comparison.trained,
+        table=_table(comparison, anchor),
+        csv=_csv(comparison),
+    )
+
+
+def _panel(comparison: Comparison, place: int) -> Panel:
+    measure = CURVES[place]
+    traces: list[dict[str, Any]] = []
+    ends = []
+    for subject in comparison.trained:
+        if curve := comparison.curves.get((subject, measure.key)):
+            traces += _band(subject, curve)
+            ends.append(f"{subject.label} ends at {interval_text(curve.points[-1])}")
+    layout = {"xaxis": axis("epoch (0 = before training)"), "yaxis": AXES[place]}
+    return Panel(measure.label, f"{measure.label} over epochs: {'; '.join(ends)}", tuple(traces), layout)
+
+
+def _band(subject: Subject, curve: Curve) -> list[dict[str, Any]]:
+    """A line of means over a band between the bounds."""
+    epochs = list(curve.epochs)
+    low = short(point.mean if point.low is None else point.low for point in curve.points)
+    high = short(point.mean if point.high is None else point.high for point in curve.points)
+    edge = {"x": epochs, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
+    line = {"color": subject.color, "dash": subject.dash, "width": 2}
+    return [
+        {**edge, "y": low},
+        {**edge, "y": high, "fill": "tonexty", "fillcolor": f"{subject.color}33"},
+        {"x": epochs, "y": short(point.mean for point in curve.points), "mode": "lines", "line": line,
+         "name": plain(subject.label)},
+    ]  # fmt: skip
+
+
+def _table(comparison: Comparison, anchor: str) -> Table:
+    """Every epoch would drown a reader: before training, after the first epoch, and each tenth of the way."""
+    last = comparison.epochs
+    shown = sorted({0, 1, last, *(round(last * part / 10) for part in range(1, 10))})
+    groups = []
+    for subject in comparison.trained:
+        curves = [comparison.curves.get((subject, measure.key)) for measure in CURVES]
+        known = [dict(zip(curve.epochs, curve.points, strict=True)) if curve else {} for curve in curves]
+        rows = [
+            Row(f"epoch {epoch}", tuple(interval_text(of[epoch]) if epoch in of else "" for of in known), subject)
+            for epoch in shown
+        ]
+        groups.append(Group(subject.label, tuple(rows)))
+    columns = tuple(Column(measure.label, measure.term) for measure in CURVES)
+    caption = "Mean over seeds [95 % t interval]; the CSV has every epoch."
+    return Table(f"{anchor}-numbers", caption, "epoch", columns, tuple(groups))
+
+
+def _csv(comparison: Comparison) -> str:
+    rows = [
+        (subject.loss, subject.variant, measure.diagnostic, epoch, point.n, point.mean, point.low, point.high)
+        for subject in comparison.trained
+        for measure in CURVES
+        if (curve := comparison.curves.get((subject, measure.key)))
+        for epoch, point in zip(curve.epochs, curve.points, strict=True)
+    ]
+    return csv_text(("loss", "variant", "diagnostic", "epoch", "n", "mean", "low", "high"), rows)

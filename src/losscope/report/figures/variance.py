@@ -1,0 +1,125 @@
+"""Fig. 1: intra-class variance of each class on the training split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from losscope.report.figures import Figure, Panel, axis, csv_text, plain, short
+from losscope.report.formatting import interval_text
+from losscope.report.subjects import Subject
+from losscope.report.summary import Comparison
+from losscope.report.tables import Column, Group, Row, Table, span
+from losscope.statistics import Interval, mean_interval
+
+SYMBOLS = ("circle", "square", "diamond", "triangle-up")
+UNIT = "mean squared distance to the centroid"
+
+
+def variance_figure(comparison: Comparison, anchor: str) -> Figure:
+    """Does a loss loosen all classes or a few?
+
+    Where each seed draws classes of its own (synthetic data), class 3 of one seed is not class 3 of another: one seed
+    is shown by class, and the mean over seeds by rank, each seed's classes sorted.
+    """
+    seed = comparison.seeds[0]
+    counts = span([len(comparison.runs_of(subject)) for subject in comparison.trained])
+    if comparison.drawn_per_seed:
+        panels = [_panel(comparison, f"by class, seed {seed} alone", "class", _of_seed(comparison, seed)),
+                  _panel(comparison, "by rank, mean over seeds", "rank (1 = loosest class of its seed)",
+                         _by_rank(comparison))]  # fmt: skip
+        how = ("Each seed draws other classes: by class one seed alone, by rank the mean over seeds of each seed's sorted "
+               "classes.")  # fmt: skip
+    else:
+        panels = [_panel(comparison, "by class, mean over seeds", "class", _by_class(comparison))]
+        how = "The classes are the same for every seed."
+    return Figure(
+        anchor=anchor,
+        title=f"Is every class looser under one loss, or only some? {comparison.title}",
+        caption=f"Intra-class variance on the split train after {comparison.epochs} epochs, n = {counts} seeds, bars 95 % t "
+        f"intervals over seeds. {how} Logarithmic scale.",
+        panels=tuple(panels),
+        legend=tuple(comparison.class_variances),
+        table=_table(comparison, anchor),
+        csv=_csv(comparison),
+    )
+
+
+Points = Mapping[Subject, Mapping[int, Interval]]
+
+
+def _of_seed(comparison: Comparison, seed: int) -> Points:
+    return {
+        subject: {label: Interval(1, of[seed]) for label, of in classes.items() if seed in of}
+        for subject, classes in comparison.class_variances.items()
+    }
+
+
+def _by_class(comparison: Comparison) -> Points:
+    return {
+        subject: {label: mean_interval(list(of.values())) for label, of in classes.items() if of}
+        for subject, classes in comparison.class_variances.items()
+    }
+
+
+def _by_rank(comparison: Comparison) -> Points:
+    found = {}
+    for subject, classes in comparison.class_variances.items():
+        seeds = sorted({seed for of in classes.values() for seed in of})
+        ranked = [sorted((of[seed] for of in classes.values() if seed in of), reverse=True) for seed in seeds]
+        found[subject] = {rank: mean_interval(values)
+                          for rank, values in enumerate(zip(*ranked, strict=False), start=1)}  # fmt: skip
+    return found
+
+
+def _panel(comparison: Comparison, title: str, places: str, points: Points) -> Panel:
+    traces = []
+    means = []
+    for subject, of in points.items():
+        symbol = SYMBOLS[comparison.subjects.index(subject) % len(SYMBOLS)]
+        traces.append(_dots(subject, of, symbol))
+        means.append(f"{subject.label} {min(part.mean for part in of.values()):.2g} to "
+                     f"{max(part.mean for part in of.values()):.2g}")  # fmt: skip
+    few = max(len(of) for of in points.values()) <= 20
+    layout = {"xaxis": axis(places, **({"dtick": 1} if few else {})), "yaxis": axis(UNIT, type="log")}
+    return Panel(title, f"Intra-class variance {title}: {'; '.join(means)}", tuple(traces), layout)
+
+
+def _dots(subject: Subject, of: Mapping[int, Interval], symbol: str) -> dict[str, Any]:
+    points = list(of.values())
+    high = [(point.high if point.high is not None else point.mean) - point.mean for point in points]
+    return {
+        "x": list(of),
+        "y": short(point.mean for point in points),
+        "mode": "markers",
+        "marker": {"color": subject.color, "symbol": symbol, "size": 8 if len(points) <= 20 else 4},
+        "error_y": {"type": "data", "array": short(high), "color": subject.color, "thickness": 1.5, "width": 3,
+                    "visible": any(high)},
+        "name": plain(subject.label),
+    }  # fmt: skip
+
+
+def _table(comparison: Comparison, anchor: str) -> Table:
+    """By rank where each seed has classes of its own, by class otherwise."""
+    points = _by_rank(comparison) if comparison.drawn_per_seed else _by_class(comparison)
+    places = sorted({place for of in points.values() for place in of})
+    word = "rank" if comparison.drawn_per_seed else "class"
+    rows = [
+        Row(f"{word} {place}", tuple(interval_text(of[place]) if place in of else "" for of in points.values()))
+        for place in places
+    ]
+    columns = tuple(Column(subject.label) for subject in points)
+    caption = (
+        f"Intra-class variance by {word}, mean over seeds [95 % t interval]; the CSV has every class of every seed."
+    )
+    return Table(f"{anchor}-numbers", caption, word, columns, (Group("", tuple(rows)),))
+
+
+def _csv(comparison: Comparison) -> str:
+    def rows() -> Iterator[tuple[Any, ...]]:
+        for subject, classes in comparison.class_variances.items():
+            for label, of in classes.items():
+                for seed, value in of.items():
+                    yield subject.label, label, seed, value
+
+    return csv_text(("subject", "class", "seed", "intra_class_variance"), rows())
