@@ -167,8 +167,8 @@ def test_efficientnet_weights_that_are_none(tmp_path: Path, pictures: Pictures) 
 def test_features_resemble_those_of_the_larger_originals(
     real_data: Callable[[str], Path], name: str, floor: float
 ) -> None:
-    """The file's features are of the full-size photographs, the images at hand have 112 px: they can only be
-    alike, and each nearer to its own than to nearly all of the thousands of others."""
+    """The file's features were computed from other, it seems larger, copies of these 112 px images: they can only
+    be alike, each nearer to its own than to nearly all of the thousands of others."""
     folder = real_data(f"features/{name}_efficientnet_lite0_224.npz")
     given = read_arrays(folder / "features" / f"{name}_efficientnet_lite0_224.npz")
     images = read_image_parquet([folder / name / "train.parquet"])
