@@ -28,11 +28,7 @@ def triplets_of(labels: Sequence[int]) -> list[tuple[int, int, int]]:
     """All (anchor, positive, negative)."""
     n = range(len(labels))
     return [
-        (a, p, q)
-        for a in n
-        for p in n
-        for q in n
-        if a != p and labels[a] == labels[p] != -1 and labels[q] != labels[a]
+        (a, p, q) for a in n for p in n for q in n if a != p and labels[a] == labels[p] != -1 and labels[q] != labels[a]
     ]
 
 
@@ -48,9 +44,7 @@ def hardest_triplets(z: Array, labels: Sequence[int]) -> dict[int, tuple[int, in
     return found
 
 
-def semi_hard_triplets(
-    z: Array, labels: Sequence[int], margin: float, squared: bool
-) -> dict[tuple[int, int], int]:
+def semi_hard_triplets(z: Array, labels: Sequence[int], margin: float, squared: bool) -> dict[tuple[int, int], int]:
     """Positive pair -> the nearest negative farther than the positive, by less than the margin."""
     power = 2 if squared else 1
     found: dict[tuple[int, int], int] = {}
@@ -144,9 +138,7 @@ def corrected_distances(z: Array, labels: Sequence[int]) -> list[float]:
     classes = classes_of(labels)
     excess = [v / len(classes[label]) for label, v in unbiased_variances(z, labels).items()]
     both = [one + other for i, one in enumerate(excess) for other in excess[i + 1 :]]
-    return [
-        math.sqrt(max(d * d - extra, 0)) for d, extra in zip(centroid_distances(z, labels), both, strict=True)
-    ]
+    return [math.sqrt(max(d * d - extra, 0)) for d, extra in zip(centroid_distances(z, labels), both, strict=True)]
 
 
 def mean(values: Sequence[float]) -> float:

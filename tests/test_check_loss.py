@@ -100,9 +100,7 @@ def in_double(z: Tensor, pairs: Pairs) -> LossTerms:
 def across_runs(z: Tensor, pairs: Pairs) -> LossTerms:
     """Meant for one run, said to be native: the mean runs over all of them."""
     terms, valid = sound(z, pairs)
-    return LossTerms(
-        torch.where(valid, terms * z.square().sum(-1).mean() + z.mean() * 0, 0.0) * len(z), valid
-    )
+    return LossTerms(torch.where(valid, terms * z.square().sum(-1).mean() + z.mean() * 0, 0.0) * len(z), valid)
 
 
 @pytest.mark.parametrize(

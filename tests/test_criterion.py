@@ -43,9 +43,7 @@ def test_mined_triplets_are_the_naive_ones(mining: str, squared: bool) -> None:
 
 def test_balanced_sides_weigh_positives_and_negatives_equally() -> None:
     z = points().numpy()
-    terms = [
-        (reference.contrastive_term(z, *one, 1.0)[0], one[2]) for one in reference.pairs_of(LABELS.tolist())
-    ]
+    terms = [(reference.contrastive_term(z, *one, 1.0)[0], one[2]) for one in reference.pairs_of(LABELS.tolist())]
     sides = [[value for value, same in terms if same is side] for side in (True, False)]
     expected = sum(sum(side) / len(side) for side in sides) / 2
     assert Criterion("contrastive", balance="sides")(points(), LABELS).item() == pytest.approx(expected)
@@ -76,9 +74,7 @@ def test_terms_are_shown_with_their_tuples() -> None:
     "options",
     [{}, {"balance": "sides"}, {"mining": "none"}, {"mining": "semi_hard"}, {"mining": "batch_hard"}],
 )
-def test_a_batch_without_a_valid_term_gives_0_with_gradient_0(
-    labels: list[int], options: dict[str, str]
-) -> None:
+def test_a_batch_without_a_valid_term_gives_0_with_gradient_0(labels: list[int], options: dict[str, str]) -> None:
     name = "triplet" if "mining" in options else "contrastive"
     if name == "contrastive" and len(labels) == 3:
         labels = [-1, -1, -1]  # three classes make negative pairs
@@ -114,9 +110,7 @@ def test_autocast_outside_does_not_reach_the_distances(name: str) -> None:
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int32, torch.int64])
 def test_any_integer_labels_will_do(dtype: torch.dtype) -> None:
     labels = LABELS.clamp_min(0)
-    assert torch.equal(
-        Criterion("triplet")(points(), labels.to(dtype)), Criterion("triplet")(points(), labels)
-    )
+    assert torch.equal(Criterion("triplet")(points(), labels.to(dtype)), Criterion("triplet")(points(), labels))
 
 
 def test_it_trains_a_network_and_fits_in_a_module() -> None:
@@ -135,10 +129,7 @@ def test_it_trains_a_network_and_fits_in_a_module() -> None:
 
 def test_its_repr_names_the_loss_and_every_value() -> None:
     criterion = Criterion("triplet", margin=1, mining="semi_hard", normalize=True)
-    assert (
-        repr(criterion)
-        == "Criterion('triplet', normalize=True, mining='semi_hard', margin=1.0, squared=False)"
-    )
+    assert repr(criterion) == "Criterion('triplet', normalize=True, mining='semi_hard', margin=1.0, squared=False)"
     assert repr(Criterion("contrastive")) == "Criterion('contrastive', margin=1.0)"
 
 
@@ -149,9 +140,7 @@ def mine(z: Tensor, pairs: Pairs, *, weight: float = 2.0) -> LossTerms:
 
 def test_a_loss_of_ones_own_may_leave_anything_in_invalid_terms() -> None:
     criterion = Criterion(Loss(mine, kind="pair", saturates=False, reference="mine"), weight=3)
-    gaps = [
-        reference.distance(points().numpy(), i, j) ** 2 for i, j, _ in reference.pairs_of(LABELS.tolist())
-    ]
+    gaps = [reference.distance(points().numpy(), i, j) ** 2 for i, j, _ in reference.pairs_of(LABELS.tolist())]
     assert criterion(points(), LABELS).item() == pytest.approx(3 * sum(gaps) / len(gaps))
     assert repr(criterion) == "Criterion('mine', weight=3.0)"
 

@@ -12,8 +12,9 @@ from torch import Tensor
 
 import losscope
 from losscope.errors import InvalidInput, InvalidStudy, UnknownName
+from losscope.files import read_json
 from losscope.study import Study, parse
-from losscope.table import read_json, read_measurements, read_queries, read_runs
+from losscope.table import read_measurements, read_queries, read_runs
 from losscope.types import Loss, LossTerms, Pairs
 
 

@@ -143,10 +143,6 @@ def _check_batch(embeddings: Tensor, labels: Tensor) -> None:
             "(samples, dim) and (samples,), one label for each of at least one sample"
         )
     if not embeddings.dtype.is_floating_point:
-        raise InvalidInput(
-            f"embeddings have the type {embeddings.dtype}; expected real numbers, such as float32"
-        )
+        raise InvalidInput(f"embeddings have the type {embeddings.dtype}; expected real numbers, such as float32")
     if labels.dtype.is_floating_point or labels.dtype.is_complex or labels.dtype == torch.bool:
-        raise InvalidInput(
-            f"labels have the type {labels.dtype}; expected integers, one for each class: labels.long()"
-        )
+        raise InvalidInput(f"labels have the type {labels.dtype}; expected integers, one for each class: labels.long()")

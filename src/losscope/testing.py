@@ -137,9 +137,7 @@ def _order(subject: _Subject) -> None:
     value, gradient = subject.reduced(points, given)
     other, other_gradient = subject.reduced(points[moved], permuted)
     if not (torch.allclose(value, other) and torch.allclose(gradient[moved], other_gradient)):
-        raise subject.fail(
-            f"{value.item():g} became {other.item():g} when the batch was reordered", "no change"
-        )
+        raise subject.fail(f"{value.item():g} became {other.item():g} when the batch was reordered", "no change")
 
 
 def _rotation(subject: _Subject) -> None:
@@ -149,9 +147,7 @@ def _rotation(subject: _Subject) -> None:
         value, gradient = subject.reduced(points, tuples)
         other, other_gradient = subject.reduced(points @ rotation, tuples)
         if not (torch.allclose(value, other) and torch.allclose(gradient @ rotation, other_gradient)):
-            raise subject.fail(
-                f"{form}: {value.item():g} became {other.item():g} under a rotation", "no change"
-            )
+            raise subject.fail(f"{form}: {value.item():g} became {other.item():g} under a rotation", "no change")
 
 
 def _labels_matter(subject: _Subject) -> None:
@@ -182,9 +178,7 @@ def _invalid_terms_are_inert(subject: _Subject) -> None:
             rest = torch.where(terms.valid, 0.0, terms.values)
             (gradient,) = torch.autograd.grad(rest.sum(), leaf)
             if bool(rest.any() or gradient.any()):
-                raise subject.fail(
-                    f"{form}: invalid terms are not 0, or have a gradient", "0 from a native loss"
-                )
+                raise subject.fail(f"{form}: invalid terms are not 0, or have a gradient", "0 from a native loss")
 
 
 def _rewired(tuples: Tuples) -> list[Tuples]:
@@ -221,9 +215,7 @@ def _gradient(subject: _Subject) -> None:
             torch.autograd.gradcheck(values, (points,))
         except RuntimeError as error:  # GradcheckError
             reason = str(error).splitlines()[0]
-            raise subject.fail(
-                f"{form}: the gradient is not the derivative ({reason})", "gradcheck to pass"
-            ) from None
+            raise subject.fail(f"{form}: the gradient is not the derivative ({reason})", "gradcheck to pass") from None
 
 
 def _stacked(subject: _Subject) -> None:
@@ -255,11 +247,7 @@ def _saturation(subject: _Subject) -> None:
                 flat = True
                 break
     if flat != subject.loss.saturates:
-        found = (
-            "some terms are exactly 0 with zero gradient"
-            if flat
-            else "no term is exactly 0 with zero gradient"
-        )
+        found = "some terms are exactly 0 with zero gradient" if flat else "no term is exactly 0 with zero gradient"
         raise subject.fail(f"with all classes collapsed and far apart {found}", f"saturates = {flat}")
 
 

@@ -54,9 +54,7 @@ def test_the_contract(name: str, hyperparameters: dict[str, object]) -> None:
     check_loss(LOSSES[name], **hyperparameters)
 
 
-@pytest.mark.parametrize(
-    "labels", [[0, 0, 0, 1, 1, 2, -1, -1], [0, 0, 1, 1], [3, 3, 3], [0, 1, 2], [-1, -1, 5]]
-)
+@pytest.mark.parametrize("labels", [[0, 0, 0, 1, 1, 2, -1, -1], [0, 0, 1, 1], [3, 3, 3], [0, 1, 2], [-1, -1, 5]])
 @pytest.mark.parametrize(("name", "hyperparameters"), VARIANTS)
 def test_value_and_gradient_of_a_batch_equal_the_naive_loop(
     name: str, hyperparameters: dict[str, object], labels: list[int]

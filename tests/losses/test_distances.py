@@ -63,9 +63,7 @@ def test_the_gradient_at_distance_0_is_exactly_0() -> None:
 
 
 def test_rounding_never_makes_a_gram_distance_negative() -> None:
-    points = torch.nn.functional.normalize(
-        torch.randn(64, 8, generator=torch.Generator().manual_seed(0)), dim=1
-    )
+    points = torch.nn.functional.normalize(torch.randn(64, 8, generator=torch.Generator().manual_seed(0)), dim=1)
     assert gram_squared_distances(points.repeat(2, 1)).min().item() >= 0
 
 

@@ -13,23 +13,17 @@ from losscope.types import LossTerms
 def random_terms(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> LossTerms:
     random = torch.Generator().manual_seed(seed)
     return masked(
-        LossTerms(
-            torch.rand(*shape, generator=random, dtype=dtype), torch.rand(*shape, generator=random) < 0.6
-        )
+        LossTerms(torch.rand(*shape, generator=random, dtype=dtype), torch.rand(*shape, generator=random) < 0.6)
     )
 
 
-@pytest.mark.parametrize(
-    ("shape", "runs"), [((7,), 0), ((5, 9), 0), ((3, 7), 1), ((3, 5, 9), 1), ((2, 3, 4, 5), 2)]
-)
+@pytest.mark.parametrize(("shape", "runs"), [((7,), 0), ((5, 9), 0), ((3, 7), 1), ((3, 5, 9), 1), ((2, 3, 4, 5), 2)])
 def test_mean_over_valid_equals_the_loop(shape: tuple[int, ...], runs: int) -> None:
     terms = random_terms(*shape, dtype=torch.float64)
     found = mean_over_valid(terms, runs=runs)
     assert found.shape == shape[:runs]
     flat, valid = terms.values.reshape(*shape[:runs], -1), terms.valid.reshape(*shape[:runs], -1)
-    for index in (
-        torch.cartesian_prod(*(torch.arange(n) for n in shape[:runs])).view(-1, runs) if runs else [()]
-    ):
+    for index in torch.cartesian_prod(*(torch.arange(n) for n in shape[:runs])).view(-1, runs) if runs else [()]:
         place = tuple(int(part) for part in index)
         kept = [v for v, ok in zip(flat[place].tolist(), valid[place].tolist(), strict=True) if ok]
         assert found[place].item() == pytest.approx(sum(kept) / len(kept), rel=1e-14)
@@ -67,9 +61,7 @@ def test_what_invalid_terms_hold_changes_nothing(poison: float) -> None:
     def reduced(fill: float) -> tuple[Tensor, Tensor]:
         leaf = torch.where(clean.valid, clean.values, fill).requires_grad_()
         terms = masked(LossTerms(leaf, clean.valid))
-        loss = torch.stack(
-            [mean_over_valid(terms, runs=1), mean_over_sides(terms, clean.values > 0.3, runs=1)]
-        )
+        loss = torch.stack([mean_over_valid(terms, runs=1), mean_over_sides(terms, clean.values > 0.3, runs=1)])
         return loss.detach(), torch.autograd.grad(loss.sum(), leaf)[0]
 
     (loss, gradient), (poisoned, poisoned_gradient) = reduced(0.0), reduced(poison)

@@ -58,10 +58,7 @@ def test_contrastive_on_all_pairs(z: np.ndarray, labels: list[int], margin: floa
     away_from_kinks([margin - reference.distance(z, i, j) for i, j in both])
     leaf = torch.from_numpy(z).requires_grad_()
     offered = {(i, j): same for i, j, same in reference.pairs_of(labels)}
-    naive = [
-        reference.contrastive_term(z, i, j, offered[i, j], margin) if (i, j) in offered else None
-        for i, j in both
-    ]
+    naive = [reference.contrastive_term(z, i, j, offered[i, j], margin) if (i, j) in offered else None for i, j in both]
     assert_terms(contrastive(leaf, all_pairs(torch.tensor(labels)), margin=margin), leaf, naive)
 
 
@@ -109,9 +106,7 @@ def test_all_triplets_of_a_batch_equal_the_same_triplets_as_a_list(squared: bool
     labels = torch.tensor([0, 0, 1, 1, 1, -1])
     z = normalize(torch.randn(6, 4, generator=random, dtype=torch.float64), dim=1).requires_grad_()
     listed = reference.triplets_of(labels.tolist())
-    one = triplet(
-        z, Triplets(*torch.tensor(listed).T, torch.ones(len(listed), dtype=torch.bool)), squared=squared
-    )
+    one = triplet(z, Triplets(*torch.tensor(listed).T, torch.ones(len(listed), dtype=torch.bool)), squared=squared)
     whole = triplet(z, all_triplets(labels), squared=squared)
     torch.testing.assert_close(whole.values[whole.valid].sort()[0], one.values.sort()[0])
     gradients = [torch.autograd.grad(terms.values.sum(), z)[0] for terms in (one, whole)]
@@ -124,9 +119,7 @@ def test_a_margin_for_each_run_of_a_stack() -> None:
     labels = torch.tensor([[0, 0, 1, 1, 2, 2]]).expand(3, -1)
     margins = torch.tensor([0.2, 1.0, 1.4], dtype=torch.float64)
     pairs, whole = all_pairs(labels), all_triplets(labels)
-    listed = Triplets(
-        *(part.expand(3, 2) for part in torch.tensor([[0, 2], [1, 3], [4, 5]])), torch.ones(3, 2) > 0
-    )
+    listed = Triplets(*(part.expand(3, 2) for part in torch.tensor([[0, 2], [1, 3], [4, 5]])), torch.ones(3, 2) > 0)
     for run, margin in enumerate(margins):
         column = margins.unsqueeze(1)
         own = Pairs(pairs.first, pairs.second, pairs.same[run], pairs.valid[run])

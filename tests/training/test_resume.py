@@ -16,8 +16,9 @@ import pytest
 import torch
 
 from losscope.errors import DamagedRecord
+from losscope.files import read_json, read_lines, read_parquet
 from losscope.study import Cell, Model
-from losscope.table import RunRecord, read_json, read_lines, read_parquet, running_epochs, running_steps
+from losscope.table import RunRecord, running_epochs, running_steps
 from losscope.training.records import GroupRecord
 from losscope.training.run import Place, Progress, Unit, run_unit
 from stacks import DIGITS, SYNTHETIC, build, cell, train

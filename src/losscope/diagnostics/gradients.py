@@ -37,8 +37,9 @@ def gradient_norm_embedding_tangential(gradient: Tensor, embeddings: Tensor) -> 
 
     Both arguments (..., samples, dim); embeddings of unit length.
     """
-    radial = (gradient * embeddings).sum(-1)
-    return (gradient.square().sum(-1) - radial.square()).clamp_min(0).sqrt().mean(-1)
+    radial = (gradient * embeddings).sum(-1, keepdim=True)
+    # Projected before the norm: √(|g|² - radial²) would be rounding where a gradient is nearly radial.
+    return torch.addcmul(gradient, radial, embeddings, value=-1).norm(dim=-1).mean(-1)
 
 
 def update_ratio(before: Tensor, after: Tensor) -> Tensor:

@@ -48,7 +48,9 @@ def class_statistics(embeddings: Tensor, labels: Tensor) -> ClassStatistics:
 
     def sums(of: Tensor) -> Tensor:
         total = torch.zeros(slots, of.shape[-1], dtype=torch.float64, device=of.device)
-        return total.index_add_(0, flat, of.reshape(-1, of.shape[-1]))[:-1].view(len(points), len(classes), -1)
+        return total.index_add_(0, flat, of.reshape(-1, of.shape[-1]))[:-1].view(
+            len(points), len(classes), of.shape[-1]
+        )
 
     counts = sums(torch.ones_like(points[..., :1])).squeeze(-1)
     centroids = sums(points) / counts.clamp_min(1).unsqueeze(-1)
@@ -118,7 +120,7 @@ def inter_class_distance_mean(embeddings: Tensor | ClassStatistics, labels: Tens
 def inter_class_distance_mean_corrected(embeddings: Tensor | ClassStatistics, labels: Tensor | None = None) -> Tensor:
     """Mean over class pairs of √[d² - v_u(c)/N_c - v_u(c')/N_c']₊: without what small classes add.
 
-    At N_c = 30 and v = 0.6 a true 0.80 is measured as 0.847.
+    At v = 0.6 a true 0.80 is measured as 0.825 with N_c = 30, as 0.94 with N_c = 5.
     """
     statistics = _statistics(embeddings, labels)
     first, second = _class_pairs(statistics)
