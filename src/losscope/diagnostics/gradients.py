@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.linalg import vector_norm
 
 
 def tensor_norms(gradients: Sequence[Tensor], *, runs: int = 0) -> Tensor:
@@ -19,7 +20,7 @@ def tensor_norms(gradients: Sequence[Tensor], *, runs: int = 0) -> Tensor:
 
 def gradient_norm(gradients: Sequence[Tensor], *, runs: int = 0) -> Tensor:
     """L2 norm over all encoder parameters."""
-    return tensor_norms(gradients, runs=runs).norm(dim=-1)
+    return vector_norm(tensor_norms(gradients, runs=runs), dim=-1)
 
 
 def gradient_norm_tensor_mean(gradients: Sequence[Tensor], *, runs: int = 0) -> Tensor:
@@ -29,7 +30,7 @@ def gradient_norm_tensor_mean(gradients: Sequence[Tensor], *, runs: int = 0) -> 
 
 def gradient_norm_embedding(gradient: Tensor) -> Tensor:
     """Frobenius norm of ∂L/∂Z (..., samples, dim)."""
-    return gradient.flatten(-2).norm(dim=-1)
+    return vector_norm(gradient.flatten(-2), dim=-1)
 
 
 def gradient_norm_embedding_tangential(gradient: Tensor, embeddings: Tensor) -> Tensor:
@@ -39,9 +40,9 @@ def gradient_norm_embedding_tangential(gradient: Tensor, embeddings: Tensor) -> 
     """
     radial = (gradient * embeddings).sum(-1, keepdim=True)
     # Projected before the norm: √(|g|² - radial²) would be rounding where a gradient is nearly radial.
-    return torch.addcmul(gradient, radial, embeddings, value=-1).norm(dim=-1).mean(-1)
+    return vector_norm(torch.addcmul(gradient, radial, embeddings, value=-1), dim=-1).mean(-1)
 
 
 def update_ratio(before: Tensor, after: Tensor) -> Tensor:
     """|Δθ| / |θ| of a step, for parameters (..., parameters): under Adam free of the loss's scale."""
-    return (after - before).norm(dim=-1) / before.norm(dim=-1)
+    return vector_norm(after - before, dim=-1) / vector_norm(before, dim=-1)
