@@ -15,19 +15,16 @@ A study's folder:
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from losscope.errors import DamagedRecord, InvalidInput, MissingData, UnknownName
+from losscope.errors import InvalidInput, MissingData, UnknownName
+from losscope.files import read_json, read_lines, read_parquet
 
 SCHEMA_VERSION = 1
 
@@ -105,50 +102,6 @@ class RunRecord:
     schema: int = SCHEMA_VERSION
 
 
-@contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block succeeds, and vanishes when it fails."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_json(path: Path, document: object) -> None:
-    """Write one JSON document atomically."""
-    with atomic(path) as temporary:
-        temporary.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def read_json(path: Path) -> Any:
-    """Read one JSON document; DamagedRecord if it is torn or not JSON."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DamagedRecord(
-            f"{path} is not a JSON document ({error}); restore the file or remove it and train again"
-        ) from error
-
-
-def write_table(path: Path, table: pa.Table) -> None:
-    """Write a parquet file atomically."""
-    with atomic(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
-
-
-def read_parquet(path: Path) -> pa.Table:
-    """Read a parquet file; DamagedRecord if it is torn."""
-    try:
-        return pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DamagedRecord(
-            f"{path} can't be read ({error}); remove its folder and run the study again: "
-            "only these runs are trained anew"
-        ) from error
-
-
 def groups(folder: Path) -> list[Path]:
     """The group folders of a study's folder, by name. MissingData if there is no study."""
     if not (folder / "study.json").is_file():
@@ -196,23 +149,6 @@ def read_map(folder: Path) -> pa.Table:
 def _concatenated(folder: Path, name: str, schema: pa.Schema) -> pa.Table:
     tables = [read_parquet(path) for group in groups(folder) if (path := group / name).is_file()]
     return pa.concat_tables(tables) if tables else schema.empty_table()
-
-
-def read_lines(path: Path) -> list[Any]:
-    """The lines of a JSONL file that is being written. A torn last line is dropped; an earlier one is damage."""
-    if not path.is_file():
-        return []
-    lines = path.read_bytes().split(b"\n")
-    documents = []
-    for number, line in enumerate(lines[:-1], start=1):  # what follows the last newline is empty or torn
-        try:
-            documents.append(json.loads(line))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise DamagedRecord(
-                f"{path}, line {number} is not JSON; remove the folder {path.parent} and run "
-                "the study again: only these runs are trained anew"
-            ) from error
-    return documents
 
 
 def running_epochs(group: Path) -> pa.Table:

@@ -19,6 +19,7 @@ from urllib.request import urlopen
 from losscope.data.folders import DATA_VARIABLE, data_folder
 from losscope.data.progress import Progress
 from losscope.errors import InvalidInput, MissingData, UnknownName
+from losscope.files import atomic
 
 CHUNK = 1 << 20
 TIMEOUT = 30.0  # seconds without a byte
@@ -81,7 +82,6 @@ def fetch(url: str, target: Path, sha256: str, *, unpacked: bool = False, progre
     Nothing is left behind otherwise. Raises MissingData if the server can't be reached or breaks off,
     InvalidInput if the digest differs or the address is none of http.
     """
-    from losscope.table import atomic
 
     if urlparse(url).scheme not in ("http", "https"):
         raise InvalidInput(f"the address is '{url}'; expected one that begins with http:// or https://")

@@ -31,9 +31,9 @@ def write_report(folders: Sequence[Path | str] | Path | str, out: Path | str | N
 
     Returns both paths. Raises MissingData, DamagedRecord, and OSError where `out` can't be written.
     """
+    from losscope.files import atomic
     from losscope.report import render
     from losscope.report.content import content
-    from losscope.table import atomic
 
     shown = content(summarize(folders))
     folder = Path(out) if out is not None else _paths(folders)[0]

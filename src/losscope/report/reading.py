@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from losscope import table
 from losscope.errors import InvalidInput
+from losscope.files import read_json
 from losscope.study import Study, parse
 from losscope.table import RunRecord
 
@@ -114,10 +115,10 @@ def read(folders: Sequence[Path]) -> Record:
 def _read_one(folder: Path, before: Sequence[RunRecord]) -> tuple[StudyRecord, pa.Table, int]:
     """One folder, with protocols renamed where the runs `before` use their names for something else."""
     measurements = table.read_measurements(folder)  # first: it says in words if there is no study
-    document = {key: value for key, value in table.read_json(folder / "study.json").items() if key != "schema"}
+    document = {key: value for key, value in read_json(folder / "study.json").items() if key != "schema"}
     study = parse(document, str(folder / "study.json"))
-    manifest = table.read_json(folder / "manifest.json") if (folder / "manifest.json").is_file() else {}
-    groups = [table.read_json(group / "group.json") for group in table.groups(folder)]
+    manifest = read_json(folder / "manifest.json") if (folder / "manifest.json").is_file() else {}
+    groups = [read_json(group / "group.json") for group in table.groups(folder)]
     prints = manifest.get("data_fingerprints", {})
     found = sorted(
         table.read_runs(folder),  # where data changed under a study, the runs on the present data hold

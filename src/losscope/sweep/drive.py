@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from losscope.errors import InvalidInput, InvalidStudy
+from losscope.files import read_json, write_json
 from losscope.studies import load
 from losscope.study import NUMERICS_VERSION, Study
 from losscope.sweep import estimate as timing
 from losscope.sweep.estimate import Estimate
 from losscope.sweep.local import Executor, InProcess, Processes
 from losscope.sweep.plan import Plan, plan
-from losscope.table import SCHEMA_VERSION, RunRecord, read_json, write_json
+from losscope.table import SCHEMA_VERSION, RunRecord
 from losscope.training.run import Extensions, Place, Progress
 
 PACKAGES = ("torch", "numpy", "scipy", "pyarrow", "safetensors", "pydantic")

@@ -11,10 +11,10 @@ from typing import Any
 
 from losscope import data
 from losscope.errors import InvalidStudy, UnknownName
+from losscope.files import read_json
 from losscope.losses import LOSSES
 from losscope.losses.binding import bind
 from losscope.study import NUMERICS_VERSION, Cell, LossChoice, Study, digest
-from losscope.table import read_json
 from losscope.training.models import MODELS
 from losscope.training.prepare import prepare
 from losscope.training.run import INPUTS, Extensions, Place, Progress, Unit

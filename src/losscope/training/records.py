@@ -19,20 +19,8 @@ from torch import Tensor
 
 from losscope.errors import DamagedRecord
 from losscope.evaluation import Retrieval
-from losscope.table import (
-    MAP,
-    QUERY,
-    RunRecord,
-    atomic,
-    measurement_table,
-    read_json,
-    read_lines,
-    read_parquet,
-    record_rows,
-    step_table,
-    write_json,
-    write_table,
-)
+from losscope.files import atomic, read_json, read_lines, read_parquet, write_json, write_table
+from losscope.table import MAP, QUERY, RunRecord, measurement_table, record_rows, step_table
 
 Row = tuple[int, str | None, int, str, int | None, float | None]
 """Compact epoch row: run index in the group, split, epoch, diagnostic, item, value."""

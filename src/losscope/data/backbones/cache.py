@@ -20,6 +20,7 @@ from losscope.data.options import Precision
 from losscope.data.pictures import Pictures
 from losscope.data.pixels import scaled
 from losscope.data.progress import Progress
+from losscope.files import atomic
 
 BATCH = 64
 
@@ -84,8 +85,6 @@ def compute_features(
 
 def _write(path: Path, key: str, array: np.ndarray) -> None:
     from safetensors.numpy import save_file
-
-    from losscope.table import atomic  # brings pyarrow, which reading pixels does not need
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as part:
