@@ -10,17 +10,22 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.linalg import vector_norm
+
+
+def _norms(vectors: Tensor) -> Tensor:
+    """L2 norms over the last axis."""
+    norms: Tensor = torch.linalg.vector_norm(vectors, dim=-1)
+    return norms
 
 
 def tensor_norms(gradients: Sequence[Tensor], *, runs: int = 0) -> Tensor:
     """L2 norm of each parameter tensor's gradient: (*runs, tensors)."""
-    return torch.stack([torch.linalg.vector_norm(part.flatten(runs), dim=-1) for part in gradients], dim=-1)
+    return torch.stack([torch.linalg._norms(part.flatten(runs)) for part in gradients], dim=-1)
 
 
 def gradient_norm(gradients: Sequence[Tensor], *, runs: int = 0) -> Tensor:
     """L2 norm over all encoder parameters."""
-    return vector_norm(tensor_norms(gradients, runs=runs), dim=-1)
+    return _norms(tensor_norms(gradients, runs=runs))
 
 
 def gradient_norm_tensor_mean(gradients: Sequence[Tensor], *, runs: int = 0) -> Tensor:
@@ -30,7 +35,7 @@ def gradient_norm_tensor_mean(gradients: Sequence[Tensor], *, runs: int = 0) -> 
 
 def gradient_norm_embedding(gradient: Tensor) -> Tensor:
     """Frobenius norm of ∂L/∂Z (..., samples, dim)."""
-    return vector_norm(gradient.flatten(-2), dim=-1)
+    return _norms(gradient.flatten(-2))
 
 
 def gradient_norm_embedding_tangential(gradient: Tensor, embeddings: Tensor) -> Tensor:
@@ -40,9 +45,9 @@ def gradient_norm_embedding_tangential(gradient: Tensor, embeddings: Tensor) -> 
     """
     radial = (gradient * embeddings).sum(-1, keepdim=True)
     # Projected before the norm: √(|g|² - radial²) would be rounding where a gradient is nearly radial.
-    return vector_norm(torch.addcmul(gradient, radial, embeddings, value=-1), dim=-1).mean(-1)
+    return _norms(torch.addcmul(gradient, radial, embeddings, value=-1)).mean(-1)
 
 
 def update_ratio(before: Tensor, after: Tensor) -> Tensor:
     """|Δθ| / |θ| of a step, for parameters (..., parameters): under Adam free of the loss's scale."""
-    return vector_norm(after - before, dim=-1) / vector_norm(before, dim=-1)
+    return _norms(after - before) / _norms(before)
