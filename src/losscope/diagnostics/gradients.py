@@ -20,7 +20,7 @@ def _norms(vectors: Tensor) -> Tensor:
 
 def tensor_norms(gradients: Sequence[Tensor], *, runs: int = 0) -> Tensor:
     """L2 norm of each parameter tensor's gradient: (*runs, tensors)."""
-    return torch.stack([torch.linalg._norms(part.flatten(runs)) for part in gradients], dim=-1)
+    return torch.stack([_norms(part.flatten(runs)) for part in gradients], dim=-1)
 
 
 def gradient_norm(gradients: Sequence[Tensor], *, runs: int = 0) -> Tensor:
