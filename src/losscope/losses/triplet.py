@@ -43,7 +43,8 @@ def triplet(
         matrix = matrix if squared else distances(matrix)
         # An infinite distance where there is no triplet makes the hinge 0 there: no mask over all triplets.
         to_positive = entries(matrix, anchor, positive).masked_fill(~triplets.paired, -torch.inf)
-        nearness = rows(-matrix.masked_fill(~triplets.differs, torch.inf), anchor)
+        infinite_if_same = triplets.differs.to(matrix.dtype).reciprocal() - 1  # else 0
+        nearness = rows(-(matrix + infinite_if_same), anchor)
         values = relu((to_positive + margin).unsqueeze(-1) + nearness)
         # As bytes: an `and` of booleans that broadcasts takes longer on a CPU than all distances.
         valid = rows(triplets.differs.view(torch.uint8), anchor) & triplets.paired.view(torch.uint8).unsqueeze(-1)

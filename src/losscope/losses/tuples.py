@@ -24,7 +24,8 @@ def same_class(labels: Tensor) -> Tensor:
 def all_pairs(labels: Tensor) -> Pairs:
     """All N(N-1)/2 pairs i < j of a batch with labels (..., N)."""
     first, second = torch.triu_indices(labels.shape[-1], labels.shape[-1], offset=1, device=labels.device)
-    one, other = labels.index_select(-1, first), labels.index_select(-1, second)
+    shape = (*labels.shape[:-1], len(first))
+    one, other = labels.gather(-1, first.expand(shape)), labels.gather(-1, second.expand(shape))
     same = (one == other) & (one != OUTLIER)
     return Pairs(first, second, same, same | (one != other))
 

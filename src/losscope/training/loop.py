@@ -92,10 +92,10 @@ class Stack:
         by_embedding, gradient = torch.autograd.grad(loss.sum(), (embeddings, self.parameters))
         norms = tensor_norms(self.encoder.layers(gradient), runs=1)
         norm = norms.norm(dim=-1)
-        self.alive = self.alive & loss.isfinite() & norm.isfinite()
+        self.alive = self.alive & (loss + norm).isfinite()
         before = self.parameters.detach().clone() if self.observe else None
         # `where` on a mask is scalar on a CPU; a gradient that is not finite is never an alive run's.
-        self.parameters.grad = gradient.nan_to_num(0.0, 0.0, 0.0).mul_(self.alive.unsqueeze(1))
+        self.parameters.grad = gradient.nan_to_num_(0.0, 0.0, 0.0).mul_(self.alive.unsqueeze(1))
         self.optimizer.step()
         if before is None:
             return {"loss": loss.detach()}
