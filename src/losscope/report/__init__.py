@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from losscope.errors import InvalidInput
+
 if TYPE_CHECKING:
     from losscope.report.summary import Summary
 
@@ -27,21 +29,29 @@ def summarize(folders: Sequence[Path | str] | Path | str) -> Summary:
 
 
 def write_report(folders: Sequence[Path | str] | Path | str, out: Path | str | None = None) -> tuple[Path, Path]:
-    """Write `report.html` and `report.md` of the studies in `folders` into `out` (default: the first folder).
+    """Write `report.html`, `report.md` and `report.json` of the studies in `folders` into `out` (default: the first).
 
-    Returns both paths. Raises MissingData, DamagedRecord, and OSError where `out` can't be written.
+    Returns the paths of the first two. Raises MissingData, DamagedRecord, InvalidInput where `out` can't be written.
     """
-    from losscope.files import atomic
     from losscope.report import render
     from losscope.report.content import content
+    from losscope.report.document import document
+    from losscope.files import atomic, write_json
 
-    shown = content(summarize(folders))
+    summary = summarize(folders)
+    shown = content(summary)
     folder = Path(out) if out is not None else _paths(folders)[0]
-    folder.mkdir(parents=True, exist_ok=True)
     pages = folder / "report.html", folder / "report.md"
-    for path, text in zip(pages, (render.html(shown), render.markdown(shown)), strict=True):
-        with atomic(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, text in zip(pages, (render.html(shown), render.markdown(shown)), strict=True):
+            with atomic(path) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+        write_json(folder / "report.json", document(summary, shown))
+    except OSError as error:
+        raise InvalidInput(
+            f"can't write a report to {folder} ({error.strerror}); choose a folder that can be written"
+        ) from error
     return pages
 
 

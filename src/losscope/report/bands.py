@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from typing import Any
 
-from losscope.report.formatting import ABSENT, estimate_text, number
+from losscope.report.formatting import ABSENT, number
 from losscope.report.measures import BY_KEY, Measure
 from losscope.report.subjects import Subject
 from losscope.report.summary import Comparison, Summary
-from losscope.report.tables import Column, Group, Row, Table, span
+from losscope.report.tables import Column, Group, Row, Table
 
 DATASET = "synthetic"
 
@@ -28,20 +28,29 @@ def bands_table(summary: Summary) -> Table | None:
                 notes.append(preset["note"])
     if not groups:
         return None
-    columns = (Column("measure"), Column("band", "band"), Column("measured", "interval"), Column("n", "seeds"),
-               Column("mean in band"))  # fmt: skip
-    return Table("bands", "Acceptance bands for the mean over 5 seeds, on the synthetic data's training split.",
-                 "loss", columns, tuple(groups), tuple(notes))  # fmt: skip
+    columns = (
+        Column("measure", words=True),
+        Column("band", "band"),
+        Column("mean"),
+        Column("interval", "interval"),
+        Column("n", "seeds"),
+        Column("in band", words=True),
+    )
+    caption = "Where re-runs with 5 seeds let one expect the mean, on the synthetic data's training split."
+    return Table("bands", "Acceptance bands of the presets", caption, "loss", columns, tuple(groups), tuple(notes))
 
 
 def _rows(comparison: Comparison, preset: Mapping[str, Any]) -> Iterator[Row]:
     for band in preset["bands"]:
         measure, subject = BY_KEY[band["measure"]], _subject(comparison, band["loss"], band.get("variant", ""))
-        if subject:
-            estimate = comparison.get(subject, measure)
-            mean = comparison.mean(subject, measure)
-            yield Row(subject.label, (measure.label, _band(band), estimate_text(estimate, comparison.epochs),
-                                      span({estimate.n} if estimate else ()), _inside(mean, band)), subject)  # fmt: skip
+        estimate = subject and comparison.get(subject, measure)
+        if subject and estimate and estimate.interval:
+            found = estimate.interval
+            bounds = (
+                ABSENT if found.low is None or found.high is None else f"[{number(found.low)}, {number(found.high)}]"
+            )
+            cells = (measure.label, _band(band), number(found.mean), bounds, str(found.n), _inside(found.mean, band))
+            yield Row(subject.label, cells, subject)
     if "ratio" in preset:
         yield from _ratio(comparison, preset["ratio"])
 
@@ -49,19 +58,17 @@ def _rows(comparison: Comparison, preset: Mapping[str, Any]) -> Iterator[Row]:
 def _ratio(comparison: Comparison, band: Mapping[str, Any]) -> Iterator[Row]:
     """One loss over another, of the means and seed by seed."""
     measure: Measure = BY_KEY[band["measure"]]
-    subject = _subject(comparison, band["loss"], band["variant"])
-    base = _subject(comparison, band["over"], "")
-    one, other = (subject and comparison.get(subject, measure)), (base and comparison.get(base, measure))
+    subject, base = _subject(comparison, band["loss"], band["variant"]), _subject(comparison, band["over"], "")
+    one, other = subject and comparison.get(subject, measure), base and comparison.get(base, measure)
     if not (subject and base and one and other and one.interval and other.interval):
         return
     seeds = sorted(one.values.keys() & other.values.keys())
     larger = sum(one.values[seed] > other.values[seed] for seed in seeds)
-    ratio = one.interval.mean / other.interval.mean
-    label = f"{subject.label} over {base.label}"
-    yield Row(label, (f"{measure.label}, ratio of means", _band(band), number(ratio), span({len(seeds)}),
-                      _inside(ratio, band)), subject)  # fmt: skip
-    yield Row(label, (f"{measure.label}, seeds in which it is larger", "all", f"{larger} of {len(seeds)}",
-                      span({len(seeds)}), "yes" if larger == len(seeds) else "no"), subject)  # fmt: skip
+    ratio, n = one.interval.mean / other.interval.mean, str(len(seeds))
+    label, words = f"{subject.label} over {base.label}", f"{measure.label}, ratio of means"
+    yield Row(label, (words, _band(band), number(ratio), ABSENT, n, _inside(ratio, band)), subject)
+    words, all_of_them = f"{measure.label}, seeds in which it is larger", "yes" if larger == len(seeds) else "no"
+    yield Row(label, (words, "all", f"{larger} of {n}", ABSENT, n, all_of_them), subject)
 
 
 def _subject(comparison: Comparison, loss: str, variant: str) -> Subject | None:
@@ -72,7 +79,5 @@ def _band(band: Mapping[str, Any]) -> str:
     return f"{band['low']:g} to {band['high']:g}"
 
 
-def _inside(value: float | None, band: Mapping[str, Any]) -> str:
-    if value is None:
-        return ABSENT
+def _inside(value: float, band: Mapping[str, Any]) -> str:
     return "yes" if band["low"] <= value <= band["high"] else "no, above" if value > band["high"] else "no, below"

@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 
 from losscope.report.measures import COMPARED, CURVES, MEASURES, Measure
 from losscope.report.reading import INPUTS, PER_CLASS, Key, Record, Series
-from losscope.report.subjects import INPUT, UNTRAINED, Subject, subjects
+from losscope.report.subjects import FEATURES, INPUT, UNTRAINED, Subject
+from losscope.report.subjects import subjects as in_order
 from losscope.report.summary import (
     FITTED,
     Comparison,
@@ -37,7 +38,7 @@ def summarize_record(record: Record) -> Summary:
     for run in record.done.values():
         if run.loss != INPUTS:
             places.setdefault((run.dataset, run.protocol), []).append(run)
-    order = subjects((run.loss, run.variant) for runs in places.values() for run in runs)
+    order = in_order((run.loss, run.variant) for runs in places.values() for run in runs)
     ranked = sorted(places, key=lambda place: _rank(record, *place))
     comparisons = tuple(_comparison(record, *place, places[place], order) for place in ranked)
     return Summary(
@@ -72,7 +73,7 @@ def _comparison(
     trained = [subject for subject in order if (subject.loss, subject.variant) in counts]
     # Every loss starts from the same weights, so the one with the most seeds speaks for the untrained network.
     fullest = max(trained, key=lambda subject: counts[subject.loss, subject.variant])
-    rows = (INPUT, UNTRAINED, *trained)
+    rows = (FEATURES if _backbone(record, dataset) else INPUT, UNTRAINED, *trained)
     sources = {subject: fullest if subject == UNTRAINED else subject for subject in rows}
     epochs = max(run.epochs for run in runs)
     estimates: dict[tuple[Subject, str], Estimate] = {}
@@ -101,10 +102,20 @@ def _comparison(
         estimates=estimates,
         curves=curves,
         class_variances={subject: classes for subject, classes in variances.items() if classes},
-        planes=_planes(record, dataset, protocol, order),
+        planes=_planes(record, dataset, protocol, rows),
         runs=tuple(runs),
         drawn_per_seed=len({run.data_fingerprint for run in runs}) > 1,
     )  # fmt: skip
+
+
+def _backbone(record: Record, dataset: str) -> str | None:
+    """The backbone whose features were trained on, as far as a study names it."""
+    for data in (data for study in record.studies for data in study.study.data):
+        split = data.options.get("split")
+        named = data.label == dataset if data.label else same_data(dataset, data.name)
+        if named and (data.label or not split or f"/{split}" in dataset) and "backbone" in data.options:
+            return None if data.options["backbone"] == "pixels" else str(data.options["backbone"])
+    return None
 
 
 def _key(dataset: str, protocol: str, subject: Subject, measure: Measure, evaluation: str | None) -> Key:
@@ -152,10 +163,10 @@ def _class_variances(here: Mapping[Key, Series], source: Subject, epoch: int) ->
     return {label: found[label] for label in sorted(found)}
 
 
-def _planes(record: Record, dataset: str, protocol: str, order: Iterable[Subject]) -> dict[Subject, Plane]:
+def _planes(record: Record, dataset: str, protocol: str, subjects: Iterable[Subject]) -> dict[Subject, Plane]:
     """The plane of each subject that has one: of its first run."""
     found = {}
-    for subject in (INPUT, *order):
+    for subject in subjects:
         wanted = (dataset, protocol, subject.loss, subject.variant)
         for run in record.done.values():
             if (run.dataset, run.protocol, run.loss, run.variant) == wanted:

@@ -43,6 +43,7 @@ class Content:
     differences: tuple[Table, ...]
     bands: Table | None
     caveats: tuple[str, ...]
+    folded: frozenset[str]  # anchors of figures that wait to be opened: all but the first protocol of each data set
 
     @property
     def figures(self) -> tuple[Figure, ...]:
@@ -54,6 +55,8 @@ def content(summary: Summary) -> Content:
     """Every part, computed from the summary."""
     found = findings(summary)
     numbered = list(enumerate(summary.comparisons, start=1))
+    datasets = [part.dataset for part in summary.comparisons]
+    later = [nth for nth, part in numbered if part.dataset in datasets[: nth - 1]]
     return Content(
         title=summary.title,
         headline=headline(summary, sum(finding.fired for finding in found)),
@@ -70,6 +73,7 @@ def content(summary: Summary) -> Content:
         differences=tuple(differences_tables(summary)),
         bands=bands_table(summary),
         caveats=tuple(caveats(summary)),
+        folded=frozenset(f"{name}-{nth}" for nth in later for name in ("plane", "variance", "training")),
     )
 
 

@@ -12,25 +12,27 @@ from losscope.statistics import MINIMUM_SEEDS
 COLUMNS = (
     Column("difference", "paired"), Column("n", "seeds"), Column("p, paired t"), Column("Holm's p", "holm"),
     Column("p, sign flip", "sign_flip"), Column("p, Wilcoxon", "wilcoxon"), Column("smallest p of these two"),
-    Column("verdict", "verdict"),
+    Column("verdict", "verdict", words=True),
 )  # fmt: skip
 
 
 def differences_tables(summary: Summary) -> list[Table]:
     """One table for each measure; the differences in it are one family of tests."""
-    tables = []
+    tables: list[Table] = []
     for measure in dict.fromkeys(difference.measure for difference in summary.differences):
         family = [difference for difference in summary.differences if difference.measure == measure]
         groups = [
             Group(part.title, tuple(_rows(found for found in family if found.comparison is part)))
             for part in summary.comparisons
         ]
+        title = f"{measure.label} ({WHERE[measure.where]})"
         caption = (
-            f"{measure.label} ({WHERE[measure.where]}): differences within seeds, mean [95 % t interval]; Holm's "
-            f"adjustment over the {family[0].family} tests of this table."
+            "Differences within seeds, mean [95 % t interval]. p values of two-sided tests; Holm's adjustment over the "
+            f"{family[0].family} tests of this table."
         )
         shown = tuple(group for group in groups if group.rows)
-        tables.append(Table(f"differences-{len(tables) + 1}", caption, "second minus first", COLUMNS, shown))
+        anchor = f"differences-{len(tables) + 1}"
+        tables.append(Table(anchor, title, caption, "second minus first", COLUMNS, shown))
     return tables
 
 

@@ -27,7 +27,7 @@ def interval_text(interval: Interval, *, signed: bool = False) -> str:
         exponent = math.floor(math.log10(abs(interval.mean) or largest))
         mean, low, high = (f"{_sign(part / 10.0**exponent, 1, signed)}e{exponent}" for part in parts)
     else:
-        decimals = 4 if half <= 0 else min(4, max(0, 1 - math.floor(math.log10(half))))
+        decimals = 3 if half <= 0 else min(4, max(0, 1 - math.floor(math.log10(half))))
         mean, low, high = (_sign(part, decimals, signed) for part in parts)
     return f"{mean} [{low}, {high}]"
 
@@ -37,24 +37,28 @@ def number(value: float, *, signed: bool = False) -> str:
 
     >>> number(0.98771), number(1234.5), number(0.0000639), number(50)
     ('0.9877', '1234', '6.39e-5', '50')
+    >>> number(0.01997), number(-0.5, signed=True)
+    ('0.01997', '−0.5000')
     """
-    if value and abs(value) < 1e-3:
-        mantissa, exponent = f"{value:.2e}".split("e")
-        return f"{mantissa}e{int(exponent)}".replace("-", "−", 1 if value < 0 else 0)
-    if float(value).is_integer() and abs(value) >= 2:
+    if value == 0:
+        return "0"
+    if abs(value) < 1e-3:
+        exponent = math.floor(math.log10(abs(value)))
+        return f"{_sign(value / 10.0**exponent, 2, signed)}e{exponent}"
+    if float(value).is_integer():
         return _sign(value, 0, signed)
-    return _sign(value, max(0, 3 - math.floor(math.log10(abs(value)))) if abs(value) >= 1 else 4, signed)
+    return _sign(value, max(0, 3 - math.floor(math.log10(abs(value)))), signed)
 
 
 def p_text(p: float) -> str:
-    """A p value to two digits.
+    """A p value.
 
     >>> p_text(0.0625), p_text(3.2e-7), p_text(1.0)
-    ('0.063', '< 0.0001', '1.00')
+    ('0.0625', '< 0.0001', '1.00')
     """
     if p < 1e-4:
         return "< 0.0001"
-    return f"{p:.2f}" if p >= 0.1 else f"{p:.2g}"
+    return f"{p:.2f}" if p >= 0.1 else f"{p:.3g}"
 
 
 def _sign(value: float, decimals: int, signed: bool) -> str:

@@ -48,9 +48,11 @@ INTER = _measure("inter_class_distance_mean_corrected", "evaluation", "inter-cla
 RATIO = _measure("intra_inter_ratio", "evaluation", "intra/inter ratio", better="lower")
 
 INTRA_TRAIN = _measure("intra_class_variance_mean", "train", "intra-class variance: mean")
-INTRA_TRAIN_SPREAD = _measure("intra_class_variance_over_classes", "train", "its variance over classes")
+INTRA_TRAIN_SPREAD = _measure(
+    "intra_class_variance_over_classes", "train", "intra-class variance: variance over classes"
+)
 INTER_TRAIN = _measure("inter_class_distance_mean", "train", "inter-class distance: mean")
-INTER_TRAIN_SPREAD = _measure("inter_class_distance_variance", "train", "its variance over pairs")
+INTER_TRAIN_SPREAD = _measure("inter_class_distance_variance", "train", "inter-class distance: variance over pairs")
 RATIO_TRAIN = _measure("intra_inter_ratio", "train", "intra/inter ratio")
 
 LOSS = _measure("loss", "training", "loss")

@@ -43,10 +43,11 @@ def _table(summary: Summary, entry: Mapping[str, Any]) -> Table:
         groups += [_measured(comparison, entry, part, printed) for comparison in found]
         if not found:
             groups.append(_missing(part, printed))
-        notes += part.get("notes", [])
-    caption = f"Table {entry['number']} of paper A. {entry['title']} {MEANS}"
+        notes += part.get("notes", []) + (part.get("measured_notes", []) if found else [])
     columns.append(Column("n", "seeds"))
-    return Table(f"table-{entry['number']}", caption, "loss", tuple(columns), tuple(groups), tuple(notes))
+    title = f"Table {entry['number']} of paper A"
+    caption = f"{entry['title']} {MEANS}"
+    return Table(f"table-{entry['number']}", title, caption, "loss", tuple(columns), tuple(groups), tuple(notes))
 
 
 def _measured(

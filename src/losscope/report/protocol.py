@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
+from losscope.report.reading import StudyRecord
 from losscope.report.subjects import Subject
 from losscope.report.summary import Comparison, Summary
 from losscope.report.tables import Column, Group, Row, Table, heading, span
@@ -22,8 +23,9 @@ def protocol_table(summary: Summary) -> Table:
     }
     keys = list(dict.fromkeys(key for settings in protocols.values() for key in settings))
     rows = [Row(key, tuple(_value(settings.get(key)) for settings in protocols.values())) for key in keys]
-    return Table("protocol", "Every setting, under its key in the study file. All losses of a protocol share them.",
-                 "setting", tuple(Column(name) for name in protocols), (Group("", tuple(rows)),))  # fmt: skip
+    caption = "Every setting, under its key in the study file. All losses of a protocol share them."
+    columns = tuple(Column(name, words=True) for name in protocols)
+    return Table("protocol", "All settings", caption, "setting", columns, (Group("", tuple(rows)),))
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -44,10 +46,10 @@ def losses_table(summary: Summary) -> Table:
         Group(heading(part), tuple(_work(summary, part, subject) for subject in part.trained))
         for part in summary.comparisons
     ]
-    columns = (Column("hyper-parameters"), Column("updates"), Column("terms seen"), Column("samples embedded"),
+    columns = (Column("hyper-parameters", words=True), Column("updates"), Column("terms seen"), Column("samples embedded"),
                Column("runs", "seeds"), Column("CPU seconds, all runs"))  # fmt: skip
-    caption = "What each loss was given. Counts are per run; samples count with repetition, in training steps only."
-    return Table("losses", caption, "loss", columns, tuple(groups))
+    caption = "Counts are per run; samples count with repetition, in training steps only."
+    return Table("losses", "What each loss was given", caption, "loss", columns, tuple(groups))
 
 
 def _work(summary: Summary, comparison: Comparison, subject: Subject) -> Row:
@@ -61,33 +63,30 @@ def _work(summary: Summary, comparison: Comparison, subject: Subject) -> Row:
 
 def studies_table(summary: Summary) -> Table:
     """Where the runs come from: folder, command, machine and packages."""
-    rows = []
-    for study in summary.studies:
-        count = {
-            status: sum(run.status == status for run in study.trained) for status in ("done", "diverged", "failed")
-        }
-        last = (study.manifest.get("invocations") or [{}])[-1]
-        packages = ", ".join(f"{name} {found}" for name, found in last.get("packages", {}).items())
-        made_with = f"losscope {last.get('losscope', '?')}, Python {last.get('python', '?')}, {packages}"
-        rows.append(
-            Row(
-                study.study.name,
-                (
-                    study.folder.name,
-                    f"{count['done']} of {study.planned}",
-                    f"{count['diverged']}, {count['failed']}",
-                    _command(last.get("command", [])),
-                    str(last.get("started", "")),
-                    f"{last.get('platform', '?')}, device {last.get('device', '?')}",
-                    made_with,
-                ),
-            )
-        )
-    columns = tuple(Column(name) for name in ("folder", "runs finished", "diverged, failed", "last command",
-                                              "started", "machine", "made with"))  # fmt: skip
-    return Table("studies", "Where the runs come from.", "study", columns, (Group("", tuple(rows)),))
+    facts = [_facts(study) for study in summary.studies]
+    rows = tuple(Row(key, tuple(of[key] for of in facts)) for key in facts[0])
+    columns = tuple(Column(study.study.name, words=True) for study in summary.studies)
+    return Table("studies", "Studies", "Where the runs come from.", "", columns, (Group("", rows),))
+
+
+def _facts(study: StudyRecord) -> dict[str, str]:
+    ended = [run.status for run in study.trained]
+    last = (study.manifest.get("invocations") or [{}])[-1]
+    packages = [f"{name} {found}" for name, found in last.get("packages", {}).items()]
+    versions = [f"losscope {last.get('losscope')}", f"Python {last.get('python')}", *packages] if last else []
+    return {
+        "folder": study.folder.name,
+        "seeds": ", ".join(str(seed) for seed in study.study.seed_list),
+        "runs finished": f"{ended.count('done')} of {study.planned}",
+        "diverged": str(ended.count("diverged")),
+        "failed": str(ended.count("failed")),
+        "last command": _command(last.get("command", [])),
+        "started": str(last.get("started", "")),
+        "machine": ", ".join(str(last[key]) for key in ("platform", "device") if key in last),
+        "made with": ", ".join(versions),
+    }
 
 
 def _command(arguments: list[str]) -> str:
-    """The command as typed, its program by name only: where it is installed is nobody's business."""
+    """The command as typed, its program by name only."""
     return shlex.join([PurePath(arguments[0]).name, *arguments[1:]]) if arguments else ""

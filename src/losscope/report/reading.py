@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from losscope import table
 from losscope.errors import InvalidInput
 from losscope.files import read_json
+from losscope.files import read_json
 from losscope.study import Study, parse
 from losscope.table import RunRecord
 

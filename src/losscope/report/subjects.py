@@ -24,6 +24,7 @@ HUES = {
 OTHER_HUES = ("#7A6FC2", "#4C8C2B", "#B23A48", "#2F8F9D")  # a user's own losses, in order of their names
 GRAYS = {"input": "#8A8A8A", "untrained": "#B4B4B4"}
 DASHES = ("solid", "dash", "dot", "dashdot")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down")
 
 
 @dataclass(frozen=True)
@@ -35,18 +36,18 @@ class Subject:
     variant: str
     color: str
     dash: str
+    symbol: str
+    name: str = ""  # stands for loss and variant
 
     @property
     def label(self) -> str:
-        if self.kind == "input":
-            return "raw input"
-        if self.kind == "untrained":
-            return "untrained network"
-        return f"{self.loss} {self.variant.replace(',', ', ')}".strip()
+        """What a reader sees."""
+        return self.name or f"{self.loss} {self.variant.replace(',', ', ')}".strip()
 
 
-INPUT = Subject("input", "none", "input", GRAYS["input"], "dot")
-UNTRAINED = Subject("untrained", "untrained", "", GRAYS["untrained"], "dot")
+INPUT = Subject("input", "none", "input", GRAYS["input"], "dot", "x", "raw input")
+FEATURES = Subject("input", "none", "input", GRAYS["input"], "dot", "x", "backbone features")
+UNTRAINED = Subject("untrained", "untrained", "", GRAYS["untrained"], "dot", "cross", "untrained network")
 
 
 def subjects(trained: Iterable[tuple[str, str]]) -> list[Subject]:
@@ -54,11 +55,13 @@ def subjects(trained: Iterable[tuple[str, str]]) -> list[Subject]:
     pairs = sorted(set(trained), key=lambda pair: (_place(pair[0]), pair))
     own = sorted({loss for loss, _ in pairs} - HUES.keys())
     found = []
-    for loss, variant in pairs:
+    for place, (loss, variant) in enumerate(pairs):
         variants = [other for name, other in pairs if name == loss]
         nth = variants.index(variant)
         hue = HUES.get(loss) or OTHER_HUES[own.index(loss) % len(OTHER_HUES)]
-        found.append(Subject("trained", loss, variant, lighter(hue, nth / max(len(variants), 3)), DASHES[nth % 4]))
+        color = lighter(hue, nth / max(len(variants), 3))
+        symbol = SYMBOLS[place % len(SYMBOLS)]
+        found.append(Subject("trained", loss, variant, color, DASHES[nth % len(DASHES)], symbol))
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from losscope.report.measures import Measure
 from losscope.report.reading import StudyRecord
-from losscope.report.subjects import Subject
+from losscope.report.subjects import Kind, Subject
 from losscope.statistics import Interval, PairedDifference, Verdict
 from losscope.table import RunRecord
 
@@ -85,6 +85,10 @@ class Comparison:
         """The loss variants."""
         return tuple(subject for subject in self.subjects if subject.kind == "trained")
 
+    def reference(self, kind: Kind) -> Subject | None:
+        """The input or the untrained network, if it was measured."""
+        return next((subject for subject in self.subjects if subject.kind == kind), None)
+
     @property
     def seeds(self) -> tuple[int, ...]:
         """The seeds that any loss has finished."""
@@ -103,9 +107,9 @@ class Comparison:
         """The estimate, or None where it is not measured."""
         return self.estimates.get((subject, measure.key))
 
-    def mean(self, subject: Subject, measure: Measure) -> float | None:
+    def mean(self, subject: Subject | None, measure: Measure) -> float | None:
         """The mean over seeds, or None where there is none."""
-        estimate = self.get(subject, measure)
+        estimate = self.get(subject, measure) if subject else None
         return estimate.interval.mean if estimate and estimate.interval else None
 
 

@@ -13,11 +13,12 @@ from losscope.report.summary import Comparison, Summary
 
 @dataclass(frozen=True)
 class Column:
-    """A column; `group` spans neighbors that share it, `term` is an entry of the glossary."""
+    """A column; `group` spans neighbors that share it, `term` is an entry of the glossary, `words` are no numbers."""
 
     label: str
     term: str = ""
     group: str = ""
+    words: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,10 @@ class Group:
 
 @dataclass(frozen=True)
 class Table:
-    """One table; `head` is the header of the first column, `notes` stand below."""
+    """One table; `title` says what it is about, `head` is the header of the first column, `notes` stand below."""
 
     anchor: str
+    title: str
     caption: str
     head: str
     columns: tuple[Column, ...]
@@ -64,6 +66,7 @@ def overview(summary: Summary) -> Table:
     columns = [Column(measure.label, measure.term, WHERE[measure.where]) for measure in measures]
     return Table(
         "overview",
+        "Losses and the few measures that matter",
         f"{MEANS} A raw input without interval is the same for every seed.",
         "loss",
         (*columns, Column("n", "seeds")),

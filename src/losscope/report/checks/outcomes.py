@@ -6,7 +6,7 @@ import math
 
 from losscope.report.formatting import number
 from losscope.report.measures import INTER_TRAIN, INTRA, INTRA_TRAIN, KNN, LOSS, RECALL_1
-from losscope.report.subjects import INPUT, UNTRAINED, Subject
+from losscope.report.subjects import Kind
 from losscope.report.summary import Summary
 
 NEAR = 0.02
@@ -18,19 +18,19 @@ MEMORIZED = 2.0
 
 def below_input(summary: Summary) -> list[str] | None:
     """Losses that retrieve or classify worse than the raw input."""
-    return _below(summary, INPUT, "The raw input, without any training,")
+    return _below(summary, "input", "The raw input, without any training,")
 
 
 def below_untrained(summary: Summary) -> list[str] | None:
     """Losses that retrieve or classify worse than the untrained network."""
-    return _below(summary, UNTRAINED, "The untrained network")
+    return _below(summary, "untrained", "The untrained network")
 
 
-def _below(summary: Summary, reference: Subject, whose: str) -> list[str] | None:
+def _below(summary: Summary, reference: Kind, whose: str) -> list[str] | None:
     compared, beaten, said = 0, 0, []
     for comparison in summary.comparisons:
         for measure in (RECALL_1, KNN):
-            level = comparison.mean(reference, measure)
+            level = comparison.mean(comparison.reference(reference), measure)
             means = {subject: mean for subject in comparison.trained
                      if (mean := comparison.mean(subject, measure)) is not None}  # fmt: skip
             if level is None or not means:

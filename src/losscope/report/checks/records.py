@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from losscope.report.formatting import number
+from losscope.report.formatting import p_text
 from losscope.report.measures import LOSS
 from losscope.report.summary import Summary
 from losscope.report.tables import span
@@ -44,7 +44,7 @@ def few_seeds(summary: Summary) -> list[str] | None:
         return []
     return [
         f"n = {span(counts)} paired seeds, verdicts need {MINIMUM_SEEDS}: no difference here is called real. With n = "
-        f"{min(counts)}, a test that assumes no distribution can't fall below p = {number(smallest_p(min(counts)))}."
+        f"{min(counts)}, a test that assumes no distribution can't fall below p = {p_text(smallest_p(min(counts)))}."
     ]
 
 

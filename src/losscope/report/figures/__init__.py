@@ -9,7 +9,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from losscope.report.subjects import Subject
 from losscope.report.tables import Table
@@ -27,15 +27,17 @@ class Panel:
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure with its numbers."""
+    """One figure with its numbers. `title` is its question, `where` names what it is about."""
 
     anchor: str
     title: str
+    where: str
     caption: str
     panels: tuple[Panel, ...]
     legend: tuple[Subject, ...]
     table: Table
     csv: str
+    look: Literal["lines", "marks", "squares"] = "lines"
 
 
 def plain(text: str) -> str:
@@ -46,6 +48,10 @@ def plain(text: str) -> str:
 def short(values: Iterable[float]) -> list[float]:
     """Numbers with five significant digits: more than a screen shows, and small in the page."""
     return [float(f"{value:.5g}") for value in values]
+
+
+LOGARITHMIC: dict[str, Any] = {"type": "log", "dtick": "D2", "tickformat": "~g"}
+"""An axis that is labelled 0.1, 0.2, 0.5, 1."""
 
 
 def axis(title: str, **settings: Any) -> dict[str, Any]:

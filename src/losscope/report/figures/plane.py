@@ -26,7 +26,8 @@ def plane_figure(comparison: Comparison, anchor: str) -> Figure:
     shown = max(len(plane.x) for plane in planes.values())
     return Figure(
         anchor=anchor,
-        title=f"What do the classes look like before and after training? {comparison.title}",
+        title="What do the classes look like before and after training?",
+        where=comparison.title,
         caption=f"One run (seed {first.seed}), {shown:,} of {first.samples:,} samples of the split {first.split}, after "
         f"{comparison.epochs} epochs. Each space has a fit of its own, so positions and scales don't compare across "
         "panels, and what two components don't hold is not seen: distances here are no measurement. Color and symbol "
@@ -35,6 +36,7 @@ def plane_figure(comparison: Comparison, anchor: str) -> Figure:
         legend=(),
         table=_table(comparison, anchor),
         csv=_csv(comparison),
+        look="squares",
     )
 
 
@@ -53,8 +55,8 @@ def _panel(subject: Subject, plane: Plane) -> Panel:
             traces.append(_dots(name, x[rows], y[rows], look))
     held = f"{plane.explained:.0%} of the variance"
     layout = {
-        "xaxis": axis("first component", zeroline=False),
-        "yaxis": axis("second component", zeroline=False, scaleanchor="x", scaleratio=1),
+        "xaxis": axis("first component", zeroline=False, constrain="domain"),
+        "yaxis": axis("second component", zeroline=False, scaleanchor="x", scaleratio=1, constrain="domain"),
     }
     return Panel(
         f"{subject.label}: {held}", f"Scatter plot of {subject.label}, {held} in this plane.", tuple(traces), layout
@@ -78,9 +80,8 @@ def _table(comparison: Comparison, anchor: str) -> Table:
         ]  # fmt: skip
         groups.append(Group(f"{subject.label}: {plane.explained:.1%} of the variance in two components", tuple(rows)))
     columns = (Column("points"), Column("mean of the first component"), Column("mean of the second"))
-    return Table(
-        f"{anchor}-numbers", "Where the classes lie; the CSV has every point.", "class", columns, tuple(groups)
-    )
+    caption = "Where the classes lie; the CSV has every point."
+    return Table(f"{anchor}-numbers", "Numbers of the figure", caption, "class", columns, tuple(groups))
 
 
 def _csv(comparison: Comparison) -> str:

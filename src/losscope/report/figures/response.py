@@ -28,21 +28,21 @@ def response_figure(summary: Summary, anchor: str) -> Figure | None:
     known = {subject: curves for subject in summary.subjects if (curves := _curves(summary, subject))}
     if not known:
         return None
-    parts = (("tangential", "how hard it pulls or pushes", "|gradient| along the sphere"),
-             ("value", "what it costs", "value of the term"))  # fmt: skip
-    panels = [
-        _panel(known, side, part, f"{side}: {title}", unit)
-        for part, title, unit in parts
-        for side in ("positive", "negative")
-    ]
+    panels = (
+        _panel(known, "positive", "tangential", "How hard a positive is pulled"),
+        _panel(known, "negative", "tangential", "How hard a negative is pushed"),
+        _panel(known, "positive", "value", "What a positive costs"),
+        _panel(known, "negative", "value", "What a negative costs"),
+    )
     return Figure(
         anchor=anchor,
         title="Whom does each loss pull, and how hard?",
+        where="closed forms",
         caption="Closed forms for one term on the unit sphere (no data, no seeds), with the margins of this report. The "
         f"triplet's other member is held fixed: the negative at √2 while the positive moves, the positive at "
         f"{POSITIVE_AT:g} while the negative moves. The gradient is its part along the sphere, the one that turns an "
         "embedding; a batch's mean divides it by the number of terms.",
-        panels=tuple(panels),
+        panels=panels,
         legend=tuple(known),
         table=_table(known, anchor),
         csv=csv_text(("loss", "variant", "side", "distance", *Response._fields), _rows(known)),
@@ -73,20 +73,20 @@ def _curves(summary: Summary, subject: Subject) -> Curves | None:
     return None
 
 
-def _panel(known: dict[Subject, Curves], side: str, part: str, title: str, unit: str) -> Panel:
+UNITS = {"tangential": "|gradient| along the sphere", "value": "value of the term"}
+
+
+def _panel(known: dict[Subject, Curves], side: str, part: str, title: str) -> Panel:
     traces: list[dict[str, Any]] = []
     peaks = []
     for subject, curves in known.items():
         values = [getattr(curves[side](distance), part) for distance in DISTANCES]
         line = {"color": subject.color, "dash": subject.dash, "width": 2}
-        traces.append(
-            {"x": list(DISTANCES), "y": short(values), "mode": "lines", "line": line, "name": plain(subject.label)}
-        )
-        peaks.append(
-            f"{subject.label} is largest ({number(max(values))}) at {number(DISTANCES[values.index(max(values))])}"
-        )
-    layout = {"xaxis": axis(f"distance of the {side} (0 to 2)"), "yaxis": axis(unit, rangemode="tozero")}
-    return Panel(title, f"{title}, against distance: {'; '.join(peaks)}", tuple(traces), layout)
+        traces.append({"x": DISTANCES, "y": short(values), "mode": "lines", "line": line, "name": plain(subject.label)})
+        peak = number(DISTANCES[values.index(max(values))])
+        peaks.append(f"{subject.label} is largest ({number(max(values))}) at {peak}")
+    layout = {"xaxis": axis(f"distance of the {side} (0 to 2)"), "yaxis": axis(UNITS[part], rangemode="tozero")}
+    return Panel(title, f"{title}, against its distance: {'; '.join(peaks)}", tuple(traces), layout)
 
 
 def _table(known: dict[Subject, Curves], anchor: str) -> Table:
@@ -99,7 +99,7 @@ def _table(known: dict[Subject, Curves], anchor: str) -> Table:
         groups.append(Group(f"{side} at this distance", tuple(rows)))
     columns = tuple(Column(subject.label) for subject in known)
     caption = "Gradient along the sphere (value of the term); the CSV has every distance and the whole gradient."
-    return Table(f"{anchor}-numbers", caption, "distance", columns, tuple(groups))
+    return Table(f"{anchor}-numbers", "Numbers of the figure", caption, "distance", columns, tuple(groups))
 
 
 def _rows(known: dict[Subject, Curves]) -> Iterator[tuple[Any, ...]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from losscope.report.figures import Figure, Panel, axis, csv_text, plain, short
+from losscope.report.figures import LOGARITHMIC, Figure, Panel, axis, csv_text, plain, short
 from losscope.report.formatting import interval_text
 from losscope.report.measures import CURVES
 from losscope.report.subjects import Subject
@@ -12,10 +12,10 @@ from losscope.report.summary import Comparison, Curve
 from losscope.report.tables import Column, Group, Row, Table, span
 
 AXES: tuple[dict[str, Any], ...] = (
-    axis("loss, mean over valid terms", type="log"),
+    axis("loss, mean over valid terms", **LOGARITHMIC),
     axis("share of valid terms", rangemode="tozero"),
     axis("L2 norm, all parameters", rangemode="tozero"),
-    axis("squared distance", type="log"),
+    axis("squared distance", **LOGARITHMIC),
 )
 
 
@@ -24,7 +24,8 @@ def training_figure(comparison: Comparison, anchor: str) -> Figure:
     counts = span([len(comparison.runs_of(subject)) for subject in comparison.trained])
     return Figure(
         anchor=anchor,
-        title=f"How fast does each loss settle, and how hard does it still push? {comparison.title}",
+        title="How fast does each loss settle, and how hard does it still push?",
+        where=comparison.title,
         caption=f"Lines are means over n = {counts} seeds, bands 95 % t intervals. Loss, active ratio and gradient norm "
         "are of the training steps of an epoch (epoch 0: one pass before training), the variance of the split train. "
         "Values of different losses are on different scales; their shape over time compares.",
@@ -43,7 +44,7 @@ def _panel(comparison: Comparison, place: int) -> Panel:
         if curve := comparison.curves.get((subject, measure.key)):
             traces += _band(subject, curve)
             ends.append(f"{subject.label} ends at {interval_text(curve.points[-1])}")
-    layout = {"xaxis": axis("epoch (0 = before training)"), "yaxis": AXES[place]}
+    layout = {"xaxis": axis("epoch (0 = before training)", range=[0, comparison.epochs]), "yaxis": AXES[place]}
     return Panel(measure.label, f"{measure.label} over epochs: {'; '.join(ends)}", tuple(traces), layout)
 
 
@@ -77,7 +78,7 @@ def _table(comparison: Comparison, anchor: str) -> Table:
         groups.append(Group(subject.label, tuple(rows)))
     columns = tuple(Column(measure.label, measure.term) for measure in CURVES)
     caption = "Mean over seeds [95 % t interval]; the CSV has every epoch."
-    return Table(f"{anchor}-numbers", caption, "epoch", columns, tuple(groups))
+    return Table(f"{anchor}-numbers", "Numbers of the figure", caption, "epoch", columns, tuple(groups))
 
 
 def _csv(comparison: Comparison) -> str:

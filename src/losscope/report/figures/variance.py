@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from losscope.report.figures import Figure, Panel, axis, csv_text, plain, short
+from losscope.report.figures import LOGARITHMIC, Figure, Panel, axis, csv_text, plain, short
 from losscope.report.formatting import interval_text
 from losscope.report.subjects import Subject
 from losscope.report.summary import Comparison
 from losscope.report.tables import Column, Group, Row, Table, span
 from losscope.statistics import Interval, mean_interval
 
-SYMBOLS = ("circle", "square", "diamond", "triangle-up")
-UNIT = "mean squared distance to the centroid"
+UNIT = "squared distance"
 
 
 def variance_figure(comparison: Comparison, anchor: str) -> Figure:
@@ -25,23 +24,25 @@ def variance_figure(comparison: Comparison, anchor: str) -> Figure:
     seed = comparison.seeds[0]
     counts = span([len(comparison.runs_of(subject)) for subject in comparison.trained])
     if comparison.drawn_per_seed:
-        panels = [_panel(comparison, f"by class, seed {seed} alone", "class", _of_seed(comparison, seed)),
-                  _panel(comparison, "by rank, mean over seeds", "rank (1 = loosest class of its seed)",
+        panels = [_panel(f"by class, seed {seed} alone", "class", _of_seed(comparison, seed)),
+                  _panel("by rank, mean over seeds", "rank (1 = loosest class of its seed)",
                          _by_rank(comparison))]  # fmt: skip
         how = ("Each seed draws other classes: by class one seed alone, by rank the mean over seeds of each seed's sorted "
                "classes.")  # fmt: skip
     else:
-        panels = [_panel(comparison, "by class, mean over seeds", "class", _by_class(comparison))]
+        panels = [_panel("by class, mean over seeds", "class", _by_class(comparison))]
         how = "The classes are the same for every seed."
     return Figure(
         anchor=anchor,
-        title=f"Is every class looser under one loss, or only some? {comparison.title}",
+        title="Is every class looser under one loss, or only some?",
+        where=comparison.title,
         caption=f"Intra-class variance on the split train after {comparison.epochs} epochs, n = {counts} seeds, bars 95 % t "
         f"intervals over seeds. {how} Logarithmic scale.",
         panels=tuple(panels),
         legend=tuple(comparison.class_variances),
         table=_table(comparison, anchor),
         csv=_csv(comparison),
+        look="marks",
     )
 
 
@@ -72,27 +73,26 @@ def _by_rank(comparison: Comparison) -> Points:
     return found
 
 
-def _panel(comparison: Comparison, title: str, places: str, points: Points) -> Panel:
+def _panel(title: str, places: str, points: Points) -> Panel:
     traces = []
     means = []
     for subject, of in points.items():
-        symbol = SYMBOLS[comparison.subjects.index(subject) % len(SYMBOLS)]
-        traces.append(_dots(subject, of, symbol))
+        traces.append(_dots(subject, of))
         means.append(f"{subject.label} {min(part.mean for part in of.values()):.2g} to "
                      f"{max(part.mean for part in of.values()):.2g}")  # fmt: skip
     few = max(len(of) for of in points.values()) <= 20
-    layout = {"xaxis": axis(places, **({"dtick": 1} if few else {})), "yaxis": axis(UNIT, type="log")}
+    layout = {"xaxis": axis(places, **({"dtick": 1} if few else {})), "yaxis": axis(UNIT, **LOGARITHMIC)}
     return Panel(title, f"Intra-class variance {title}: {'; '.join(means)}", tuple(traces), layout)
 
 
-def _dots(subject: Subject, of: Mapping[int, Interval], symbol: str) -> dict[str, Any]:
+def _dots(subject: Subject, of: Mapping[int, Interval]) -> dict[str, Any]:
     points = list(of.values())
     high = [(point.high if point.high is not None else point.mean) - point.mean for point in points]
     return {
         "x": list(of),
         "y": short(point.mean for point in points),
         "mode": "markers",
-        "marker": {"color": subject.color, "symbol": symbol, "size": 8 if len(points) <= 20 else 4},
+        "marker": {"color": subject.color, "symbol": subject.symbol, "size": 8 if len(points) <= 20 else 4},
         "error_y": {"type": "data", "array": short(high), "color": subject.color, "thickness": 1.5, "width": 3,
                     "visible": any(high)},
         "name": plain(subject.label),
@@ -112,7 +112,7 @@ def _table(comparison: Comparison, anchor: str) -> Table:
     caption = (
         f"Intra-class variance by {word}, mean over seeds [95 % t interval]; the CSV has every class of every seed."
     )
-    return Table(f"{anchor}-numbers", caption, word, columns, (Group("", tuple(rows)),))
+    return Table(f"{anchor}-numbers", "Numbers of the figure", caption, word, columns, (Group("", tuple(rows)),))
 
 
 def _csv(comparison: Comparison) -> str:

@@ -1,0 +1,94 @@
+"""The summary as JSON: the numbers of the page for other programs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from losscope.report.content import Content
+from losscope.report.measures import BY_KEY
+from losscope.report.summary import Comparison, Difference, Estimate, Summary
+from losscope.table import SCHEMA_VERSION
+
+
+def document(summary: Summary, content: Content) -> dict[str, Any]:
+    """Headline, findings, estimates and differences, with every seed's value. Plain JSON types only."""
+    return {
+        "schema": SCHEMA_VERSION,
+        "title": summary.title,
+        "headline": {name: getattr(content.headline, name) for name in ("which", "how_much", "trust")},
+        "findings": [
+            {
+                "code": found.check.code,
+                "fired": found.fired,
+                "applies": found.applies,
+                "sentences": list(found.sentences),
+            }
+            for found in content.findings
+        ],
+        "studies": [
+            {
+                "name": study.study.name,
+                "folder": study.folder.name,
+                "planned": study.planned,
+                "ended": len(study.trained),
+            }
+            for study in summary.studies
+        ],
+        "runs_lost": [
+            {"run": run.run, "status": run.status, "seed": run.seed} for run in summary.runs if run.status != "done"
+        ],
+        "estimates": [row for comparison in summary.comparisons for row in _estimates(comparison)],
+        "differences": [_difference(found) for found in summary.differences],
+    }
+
+
+def _place(comparison: Comparison) -> dict[str, Any]:
+    return {"dataset": comparison.dataset, "protocol": comparison.protocol}
+
+
+def _estimates(comparison: Comparison) -> list[dict[str, Any]]:
+    splits = {"train": "train", "evaluation": comparison.evaluation, "training": None}
+    return [
+        {
+            **_place(comparison),
+            "subject": subject.kind,
+            "loss": subject.loss,
+            "variant": subject.variant,
+            "measure": key,
+            "split": splits[BY_KEY[key].where],
+            **_numbers(estimate),
+        }
+        for (subject, key), estimate in comparison.estimates.items()
+    ]
+
+
+def _numbers(estimate: Estimate) -> dict[str, Any]:
+    interval = estimate.interval
+    return {
+        "n": estimate.n,
+        "mean": interval and interval.mean,
+        "low": interval and interval.low,
+        "high": interval and interval.high,
+        "values": {str(seed): value for seed, value in estimate.values.items()},
+        "never": list(estimate.never),
+    }
+
+
+def _difference(found: Difference) -> dict[str, Any]:
+    paired = found.paired
+    return {
+        **_place(found.comparison),
+        "measure": found.measure.key,
+        "first": {"loss": found.first.loss, "variant": found.first.variant},
+        "second": {"loss": found.second.loss, "variant": found.second.variant},
+        "second_minus_first": asdict(paired.interval),
+        "seeds": list(paired.seeds),
+        "p": paired.p,
+        "p_holm": found.adjusted_p,
+        "family": found.family,
+        "p_sign_flip": paired.p_sign_flip,
+        "p_wilcoxon": paired.p_wilcoxon,
+        "p_smallest": paired.p_smallest,
+        "verdict": found.verdict,
+    }
