@@ -46,7 +46,7 @@ class ClassIndex:
     def __init__(self, labels: np.ndarray) -> None:
         self.labels = labels
         self.order = np.argsort(labels, kind="stable")
-        classes, self.of, count = np.unique(labels, return_inverse=True, return_counts=True)
+        _, self.of, count = np.unique(labels, return_inverse=True, return_counts=True)
         self.start, self.count = (np.cumsum(count) - count)[self.of], count[self.of]
         self.rank = np.empty(len(labels), dtype=np.int64)
         self.rank[self.order] = np.arange(len(labels))
@@ -58,20 +58,29 @@ class ClassIndex:
         others = np.maximum(self.count[rows] - 1, 1)
         place = self.start[rows] + (uniform * others).astype(np.int64)
         place += (place >= self.rank[rows]) & (self.count[rows] > 1)
-        return self.order[place]
+        chosen: np.ndarray = self.order[place]
+        return chosen
 
     def negatives(self, rows: np.ndarray, uniform: np.ndarray) -> np.ndarray:
         """A partner of any other class (for a class also an outlier; for an outlier any sample of a class)."""
         place = (uniform * (len(self.labels) - self.count[rows])).astype(np.int64)
         place += np.where(place >= self.start[rows], self.count[rows], 0)
-        return self.order[place % len(self.labels)]
+        chosen: np.ndarray = self.order[place % len(self.labels)]
+        return chosen
 
 
 class Sampler:
     """Plans the epochs of a stack of runs: `labels` (runs, samples) of the training split, one seed for each run."""
 
-    def __init__(self, labels: np.ndarray, seeds: tuple[int, ...], batch: Batch, kind: TermKind,
-                 hyperparameters: dict[str, object], device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        labels: np.ndarray,
+        seeds: tuple[int, ...],
+        batch: Batch,
+        kind: TermKind,
+        hyperparameters: dict[str, object],
+        device: torch.device | str = "cpu",
+    ) -> None:
         self.labels, self.seeds, self.batch, self.kind, self.device = labels, seeds, batch, kind, device
         self.hyperparameters = hyperparameters
         self.whole_split = batch.sampling != "all_in_batch" and batch.partners == "dataset"
@@ -177,8 +186,12 @@ def partners_in_batch(labels: Tensor, uniform: Tensor, kind: TermKind) -> Tuples
     if kind == "triplet":
         return Triplets(anchor.expand_as(labels), positive, negative, has_positive & has_negative)
     wants_positive = uniform[:, 2] < 0.5
-    return Pairs(anchor, torch.where(wants_positive, positive, negative), wants_positive,
-                 torch.where(wants_positive, has_positive, has_negative))
+    return Pairs(
+        anchor,
+        torch.where(wants_positive, positive, negative),
+        wants_positive,
+        torch.where(wants_positive, has_positive, has_negative),
+    )
 
 
 def _choose(allowed: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:

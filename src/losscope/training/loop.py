@@ -8,6 +8,7 @@ Nothing inside an epoch waits for the device: traces are read once, at its end.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -30,7 +31,7 @@ from losscope.types import Loss, LossTerms, Pairs, Tuples
 Trace = dict[str, Tensor]
 """Step diagnostics of one epoch: name -> (steps, runs) on the CPU."""
 
-OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
 
 
 @dataclass
@@ -51,13 +52,24 @@ class Inputs:
 class Stack:
     """Runs that train together: parameters (runs, parameters), optimizer state, and which runs are alive."""
 
-    def __init__(self, encoder: Encoder, loss: Loss, hyperparameters: dict[str, object], optimizer: Optimizer,
-                 sampler: Sampler, inputs: Inputs, parameters: Tensor, *, observe: bool = True) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        loss: Loss,
+        hyperparameters: dict[str, object],
+        optimizer: Optimizer,
+        sampler: Sampler,
+        inputs: Inputs,
+        parameters: Tensor,
+        *,
+        observe: bool = True,
+    ) -> None:
         self.encoder, self.loss, self.hyperparameters = encoder, loss, hyperparameters
         self.sampler, self.inputs, self.observe = sampler, inputs, observe
         self.parameters = parameters.requires_grad_()
-        self.optimizer = OPTIMIZERS[optimizer.name]([self.parameters], lr=optimizer.lr, fused=True,
-                                                    weight_decay=optimizer.weight_decay)
+        self.optimizer = OPTIMIZERS[optimizer.name](
+            [self.parameters], lr=optimizer.lr, fused=True, weight_decay=optimizer.weight_decay
+        )
         self.samples = 0  # embedded in updates so far, by each run
         self.alive = torch.ones(len(parameters), dtype=torch.bool, device=parameters.device)
 
@@ -105,8 +117,7 @@ class Stack:
             "gradient_norm": norm,
             "gradient_norm_tensor_mean": norms.mean(dim=-1),
             "gradient_norm_embedding": gradient_norm_embedding(by_embedding),
-            "gradient_norm_embedding_tangential": gradient_norm_embedding_tangential(
-                by_embedding, embeddings.detach()),
+            "gradient_norm_embedding_tangential": gradient_norm_embedding_tangential(by_embedding, embeddings.detach()),
             "update_ratio": update_ratio(before, self.parameters.detach()),
         }
 
@@ -120,8 +131,9 @@ class Stack:
         parts = []
         for start in range(0, samples, block):
             cut = slice(start, start + block)
-            part = (inputs.values[cut].expand(runs, *inputs.values[cut].shape) if inputs.shared
-                    else inputs.values[:, cut])
+            part = (
+                inputs.values[cut].expand(runs, *inputs.values[cut].shape) if inputs.shared else inputs.values[:, cut]
+            )
             parts.append(self.encoder.embed(self.parameters, part))
         return torch.cat(parts, dim=1)
 
@@ -140,7 +152,8 @@ class Stack:
         self.alive = state["alive"].to(self.alive.device)
         self.optimizer.state[self.parameters] = {
             name.removeprefix("optimizer."): value.to(self.parameters.device)
-            for name, value in state.items() if name.startswith("optimizer.")
+            for name, value in state.items()
+            if name.startswith("optimizer.")
         }
 
 
@@ -164,7 +177,7 @@ def stacked_terms(loss: Loss, embeddings: Tensor, tuples: Tuples, hyperparameter
     if loss.stacking == "vmap":
         stacked: LossTerms = torch.func.vmap(one_run)(embeddings, spread)
         return stacked
-    each = [one_run(points, parts) for points, *parts in zip(embeddings, *spread, strict=True)]
+    each = [one_run(points, tuple(parts)) for points, *parts in zip(embeddings, *spread, strict=True)]
     return LossTerms(*(torch.stack(parts) for parts in zip(*each, strict=True)))
 
 
@@ -176,5 +189,5 @@ def activity(terms: LossTerms, tuples: Tuples) -> dict[str, Tensor]:
     counts = {"terms": valid.sum(-1, dtype=torch.int32), "active": active.sum(-1)}
     if isinstance(tuples, Pairs):
         counts["terms_positive"] = (valid & tuples.same).sum(-1, dtype=torch.int32)
-        counts["active_positive"] = (active * tuples.same).sum(-1)
+        counts["active_positive"] = active.mul_(tuples.same).sum(-1)
     return counts

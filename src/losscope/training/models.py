@@ -6,6 +6,7 @@ run's weights come from its own seed, drawn as torch.nn draws them, so a run sta
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -56,15 +57,13 @@ class Encoder:
 
     def layers(self, parameters: Tensor) -> list[Tensor]:
         """Views (runs, *shape) of the parameter tensors in `parameters` (runs, parameters)."""
-        parts = parameters.split(self.sizes, dim=1)
+        parts = parameters.split_with_sizes(self.sizes, dim=1)
         return [part.view(-1, *shape) for part, shape in zip(parts, self.shapes, strict=False)]
 
     def embed(self, parameters: Tensor, inputs: Tensor) -> Tensor:
         """L2-normalized embeddings (runs, samples, dim); an output of exactly 0 stays 0."""
-        embeddings: Tensor = _UnitLength.apply(self.forward(self.layers(parameters), inputs))
+        embeddings: Tensor = _UnitLength.apply(self.forward(self.layers(parameters), inputs))  # type: ignore[no-untyped-call]
         return embeddings
-
-
 
 
 def _draw_layers(layers: Sequence[tuple[int, ...]], seed: int) -> list[Tensor]:
@@ -104,7 +103,7 @@ class _UnitLength(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, points: Tensor) -> Tensor:
         length = torch.linalg.vector_norm(points, dim=-1, keepdim=True).clamp_min_(1e-12)
-        unit = points / length
+        unit: Tensor = points / length
         ctx.save_for_backward(unit, length)
         return unit
 
@@ -112,7 +111,8 @@ class _UnitLength(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         unit, length = ctx.saved_tensors
         radial = (gradient * unit).sum(-1, keepdim=True)
-        return (gradient - unit * radial) / length
+        tangential: Tensor = torch.addcmul(gradient, unit, radial, value=-1).div_(length)
+        return tangential
 
 
 def _dense(weights: Sequence[Tensor], hidden: Tensor) -> Tensor:
@@ -120,16 +120,19 @@ def _dense(weights: Sequence[Tensor], hidden: Tensor) -> Tensor:
     for place in range(0, len(weights), 2):
         if place:
             hidden = hidden.relu()
-        hidden = _Affine.apply(hidden, weights[place], weights[place + 1])
+        hidden = _Affine.apply(hidden, weights[place], weights[place + 1])  # type: ignore[no-untyped-call]
     return hidden
 
 
 def mlp(input_shape: tuple[int, ...], widths: tuple[int, ...]) -> Encoder:
     """Linear layers with ReLU between them; inputs are flattened. Paper A: 128 -> 64 -> 32."""
     sizes = [math.prod(input_shape), *widths]
-    layers = [(after, before) for before, after in zip(sizes, sizes[1:], strict=False)]
-    return Encoder(_with_biases(layers), lambda seed: _draw_layers(layers, seed),
-                   lambda weights, inputs: _dense(weights, inputs.flatten(2)))
+    layers = [(after, before) for before, after in itertools.pairwise(sizes)]
+    return Encoder(
+        _with_biases(layers),
+        lambda seed: _draw_layers(layers, seed),
+        lambda weights, inputs: _dense(weights, inputs.flatten(2)),
+    )
 
 
 def linear(input_shape: tuple[int, ...], widths: tuple[int, ...]) -> Encoder:
@@ -146,12 +149,13 @@ def convnet(input_shape: tuple[int, ...], widths: tuple[int, ...]) -> Encoder:
     convolutions gains nothing on a CPU), so a stack gives what each run gives alone.
     """
     if len(input_shape) != 3:
-        raise InvalidStudy(f"model 'convnet' needs images (channels, height, width); the data set has samples of "
-                           f"shape {input_shape}; use model 'mlp' or 'linear'")
+        raise InvalidStudy(
+            f"model 'convnet' needs images (channels, height, width); the data set has samples of "
+            f"shape {input_shape}; use model 'mlp' or 'linear'"
+        )
     channels, height, width = input_shape
     sizes = [64 * (height // 4) * (width // 4), *widths]
-    layers = [(32, channels, 3, 3), (64, 32, 3, 3),
-              *((after, before) for before, after in zip(sizes, sizes[1:], strict=False))]
+    layers = [(32, channels, 3, 3), (64, 32, 3, 3), *((after, before) for before, after in itertools.pairwise(sizes))]
 
     def forward(weights: Sequence[Tensor], inputs: Tensor) -> Tensor:
         return torch.cat([one_run([part[run] for part in weights], inputs[run]) for run in range(len(inputs))])
@@ -172,6 +176,7 @@ def from_module(make: Callable[[tuple[int, ...]], nn.Module], input_shape: tuple
 
     Modules with buffers (batch normalization) are refused: their running state would have to be stacked too.
     """
+
     def build(seed: int) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(generator(seed, "weights").integers(2**63)))
@@ -179,19 +184,25 @@ def from_module(make: Callable[[tuple[int, ...]], nn.Module], input_shape: tuple
 
     module = build(0).train()
     if any(True for _ in module.buffers()):
-        raise InvalidStudy(f"the model {type(module).__name__} has buffers (batch normalization?), which can't be "
-                           "stacked over runs; use LayerNorm or GroupNorm, or freeze it and hand in its features")
+        raise InvalidStudy(
+            f"the model {type(module).__name__} has buffers (batch normalization?), which can't be "
+            "stacked over runs; use LayerNorm or GroupNorm, or freeze it and hand in its features"
+        )
     names = [name for name, _ in module.named_parameters()]
 
     def forward(weights: Sequence[Tensor], inputs: Tensor) -> Tensor:
         def one_run(parts: Sequence[Tensor], samples: Tensor) -> Tensor:
             result: Tensor = torch.func.functional_call(module, dict(zip(names, parts, strict=True)), (samples,))
             return result
+
         stacked: Tensor = torch.func.vmap(one_run)(list(weights), inputs)
         return stacked
 
-    return Encoder(tuple(tuple(parameter.shape) for parameter in module.parameters()),
-                   lambda seed: [parameter.detach() for parameter in build(seed).parameters()], forward)
+    return Encoder(
+        tuple(tuple(parameter.shape) for parameter in module.parameters()),
+        lambda seed: [parameter.detach() for parameter in build(seed).parameters()],
+        forward,
+    )
 
 
 MODELS: dict[str, Callable[[tuple[int, ...], tuple[int, ...]], Encoder]] = {
