@@ -227,8 +227,7 @@ def select(
     if epoch == "last":
         last = table.group_by(["run", "diagnostic"]).aggregate([("epoch", "max")])
         joined = table.append_column("order", pa.array(range(table.num_rows))).join(last, ["run", "diagnostic"])
-        joined = joined.filter(pc.equal(joined["epoch"], joined["epoch_max"])).sort_by("order")
-        table = joined.select(table.schema.names)
+        table = table.take(joined.filter(pc.equal(joined["epoch"], joined["epoch_max"])).sort_by("order")["order"])
     elif isinstance(epoch, int):
         table = table.filter(pc.equal(table["epoch"], epoch))
     elif epoch is not None:
