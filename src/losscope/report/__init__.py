@@ -33,10 +33,10 @@ def write_report(folders: Sequence[Path | str] | Path | str, out: Path | str | N
 
     Returns the paths of the first two. Raises MissingData, DamagedRecord, InvalidInput where `out` can't be written.
     """
+    from losscope.files import atomic, write_json
     from losscope.report import render
     from losscope.report.content import content
     from losscope.report.document import document
-    from losscope.files import atomic, write_json
 
     summary = summarize(folders)
     shown = content(summary)

@@ -35,7 +35,7 @@ MAP_POINTS = 500
 def summarize_record(record: Record) -> Summary:
     """The summary of what `reading.read` found."""
     places: dict[tuple[str, str], list[RunRecord]] = {}
-    for run in record.done.values():
+    for run in record.done:
         if run.loss != INPUTS:
             places.setdefault((run.dataset, run.protocol), []).append(run)
     order = in_order((run.loss, run.variant) for runs in places.values() for run in runs)
@@ -168,7 +168,7 @@ def _planes(record: Record, dataset: str, protocol: str, subjects: Iterable[Subj
     found = {}
     for subject in subjects:
         wanted = (dataset, protocol, subject.loss, subject.variant)
-        for run in record.done.values():
+        for run in record.done:
             if (run.dataset, run.protocol, run.loss, run.variant) == wanted:
                 rows = record.planes.filter(pc.equal(record.planes["run"], run.run))
                 if rows.num_rows:

@@ -52,14 +52,15 @@ def _against_input(found: Sequence[Lead]) -> list[str]:
     worse = [lead for lead in found if lead.clearly_below]
     level = [lead for lead in found if lead.below_input and not lead.clearly_below]
     if worse:
-        said.append(f"The untrained input does better on {_inputs(worse)}: there training made retrieval worse.")
+        said.append(f"What went in retrieves better on {_inputs(worse)}: there training made retrieval worse.")
     if level:
-        said.append(f"It is not shown to beat the untrained input on {_inputs(level)}.")
+        said.append(f"It is not shown to beat what went in on {_inputs(level)}.")
     return said
 
 
 def _inputs(found: Sequence[Lead]) -> str:
-    return listed([f"{lead.comparison.title} ({number(lead.input or 0.0)})" for lead in found])
+    """Where, with what the input reaches: "synthetic, protocol as_run (raw input 0.9225)"."""
+    return listed([f"{lead.comparison.title} ({lead.input_text})" for lead in found])
 
 
 def _how_much(summary: Summary, found: Sequence[Lead]) -> str:

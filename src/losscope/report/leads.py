@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from losscope.report.formatting import interval_text, number
+from losscope.report.formatting import ABSENT, interval_text, number
 from losscope.report.measures import KNN, RECALL_1, Measure
 from losscope.report.subjects import Subject
 from losscope.report.summary import Comparison, Summary
@@ -36,6 +36,12 @@ class Lead:
     def input(self) -> float | None:
         """What the raw input or the backbone's features reach."""
         return self.comparison.mean(self.comparison.reference("input"), self.measure)
+
+    @property
+    def input_text(self) -> str:
+        """The input by name with its value."""
+        reference = self.comparison.reference("input")
+        return f"{reference.label} {number(self.input)}" if reference and self.input is not None else ABSENT
 
     @property
     def below_input(self) -> bool:
@@ -85,7 +91,7 @@ def leads_table(found: Sequence[Lead]) -> Table:
             rival.subject.label if rival else "",
             interval_text(rival.interval, signed=True) if rival else "",
             str(rival.interval.n) if rival else "",
-            number(lead.input) if lead.input is not None else "",
+            lead.input_text,
             _verdict(rival),
         )
         rows.append(Row(lead.comparison.title, cells, lead.subject))
@@ -96,7 +102,7 @@ def leads_table(found: Sequence[Lead]) -> Table:
         Column("next", words=True),
         Column("lead, paired", "paired"),
         Column("n", "seeds"),
-        Column("input", "raw_input"),
+        Column("what went in", "raw_input", words=True),
         Column("verdict", "verdict", words=True),
     )
     caption = f"By how much, and would it hold for other seeds? Verdicts need {MINIMUM_SEEDS} paired seeds."

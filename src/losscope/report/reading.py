@@ -6,7 +6,7 @@ name to different things (protocols of one name with other settings), the later 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +17,6 @@ import pyarrow.compute as pc
 
 from losscope import table
 from losscope.errors import InvalidInput
-from losscope.files import read_json
 from losscope.files import read_json
 from losscope.study import Study, parse
 from losscope.table import RunRecord
@@ -86,9 +85,9 @@ class Record:
     doubled: int  # runs that stand in a folder twice, under digests that differ
 
     @property
-    def done(self) -> dict[str, RunRecord]:
-        """Digest -> record of the runs that are done."""
-        return {run.run: run for run in self.runs if run.status == "done"}
+    def done(self) -> tuple[RunRecord, ...]:
+        """The runs that are done."""
+        return tuple(run for run in self.runs if run.status == "done")
 
 
 def read(folders: Sequence[Path]) -> Record:
@@ -96,21 +95,31 @@ def read(folders: Sequence[Path]) -> Record:
     if not folders:
         raise InvalidInput("no folder was given; expected at least one folder that `losscope study` wrote")
     studies: list[StudyRecord] = []
-    runs: dict[str, RunRecord] = {}
+    runs: dict[tuple[str, str], RunRecord] = {}  # (digest, protocol as shown): an input may stand under two protocols
     tables, planes = [], []
     doubled = 0
     for folder in dict.fromkeys(Path(folder).resolve() for folder in folders):
         record, measurements, superseded = _read_one(folder, list(runs.values()))
         doubled += superseded
         studies.append(record)
-        fresh = pa.array([run.run for run in record.runs if run.run not in runs], pa.string())
-        runs.update({run.run: run for run in record.runs if run.run not in runs})
-        tables.append(measurements.filter(pc.is_in(measurements["run"], fresh)))
+        known = {run.run for run in runs.values()}
+        fresh = [run for run in record.runs if (run.run, run.protocol) not in runs]
+        runs.update({(run.run, run.protocol): run for run in fresh})
+        tables.append(measurements.filter(pc.is_in(measurements["run"], _digests(fresh))))
         plane = table.read_map(folder)
-        planes.append(plane.filter(pc.is_in(plane["run"], fresh)))
+        planes.append(plane.filter(pc.is_in(plane["run"], _digests(run for run in fresh if run.run not in known))))
     done = {run.run: run.epochs for run in runs.values() if run.status == "done"}
-    return Record(tuple(studies), tuple(runs.values()), _series(pa.concat_tables(tables), done),
-                  pa.concat_tables(planes), doubled)  # fmt: skip
+    return Record(
+        studies=tuple(studies),
+        runs=tuple(runs.values()),
+        series=_series(pa.concat_tables(tables), done),
+        planes=pa.concat_tables(planes),
+        doubled=doubled,
+    )
+
+
+def _digests(runs: Iterable[RunRecord]) -> pa.Array:
+    return pa.array([run.run for run in runs], pa.string())
 
 
 def _read_one(folder: Path, before: Sequence[RunRecord]) -> tuple[StudyRecord, pa.Table, int]:

@@ -1,0 +1,238 @@
+"""Small records written through the table's own schema, without training: what a report reads."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from losscope.files import write_json, write_table
+from losscope.study import Study, parse
+from losscope.table import MAP, MEASUREMENT, RunRecord
+
+CLASSES = 4
+LOSSES = [{"name": "contrastive", "margin": 1.0}, {"name": "triplet", "margin": 1.0, "squared": [False, True]}]
+TRAINING = {
+    "loss": 0.2,
+    "active_ratio": 0.6,
+    "gradient_norm": 0.5,
+    "gradient_norm_tensor_mean": 0.15,
+    "update_ratio": 0.003,
+}
+GEOMETRY = {
+    "intra_class_variance_mean": 0.1,
+    "intra_class_variance_over_classes": 1e-4,
+    "inter_class_distance_mean": 1.2,
+    "inter_class_distance_mean_corrected": 1.19,
+    "inter_class_distance_variance": 0.05,
+    "intra_inter_ratio": 0.07,
+    "effective_rank": 5.0,
+}
+EVALUATION = {"knn_accuracy": 0.8, "linear_probe_accuracy": 0.7, "map_at_r": 0.5}
+
+Rows = list[dict[str, Any]]
+Edit = Callable[[Rows], Iterable[dict[str, Any]]]
+WriteRecord = Callable[..., Path]
+
+
+def digest(*parts: object) -> str:
+    """A run's digest, for a record that only looks like one."""
+    return f"{zlib.crc32(repr(parts).encode()):016x}"
+
+
+def noise(*parts: object) -> float:
+    """A number between -1 and 1 that depends on its arguments alone."""
+    return zlib.crc32(repr(parts).encode()) / 2**31 - 1
+
+
+def rows_of(place: Mapping[str, Any], run: str, seed: int, last: int) -> Rows:
+    """Measurements of one run: epochs 0 and 1 to `last`, or epoch 0 alone for the input."""
+    shared = {**place, "run": run, "seed": seed, "step": None, "item": None}
+    loss = f"{place['loss']}{place['variant']}" if place["loss"] != "none" else ""
+    found: Rows = []
+
+    def add(split: str | None, epoch: int, diagnostic: str, item: int | None, level: float | None) -> None:
+        whose = loss if epoch else f"{place['loss'] == 'none'}"  # before training every loss measures the same
+        value = level and level * (
+            1
+            + 0.1 * noise(whose, place["dataset"], place["protocol"], split, epoch, diagnostic, item)
+            + 0.02 * noise(whose, split, epoch, diagnostic, item, seed)
+        )
+        found.append({**shared, "split": split, "epoch": epoch, "diagnostic": diagnostic, "item": item, "value": value})
+
+    for epoch in range(last + 1):
+        for split in ("train", "heldout"):
+            for diagnostic, level in GEOMETRY.items():
+                add(split, epoch, diagnostic, None, level)
+            for label in range(CLASSES):
+                add(split, epoch, "intra_class_variance", label, 0.1)
+        if epoch in (0, last):
+            for diagnostic, level in EVALUATION.items():
+                add("heldout", epoch, diagnostic, None, level)
+            for k, level in ((1, 0.6), (5, 0.8), (10, 0.9)):
+                add("heldout", epoch, "recall_at_k", k, level)
+        if loss:
+            for diagnostic, level in TRAINING.items():
+                add(None, epoch, diagnostic, None, level)
+            if place["loss"] == "contrastive":
+                found.append(
+                    {**shared, "split": None, "epoch": epoch, "diagnostic": "active_ratio_positive", "value": 1.0}
+                )
+    if loss:
+        add(None, last, "loss_decay_epoch", None, 2.0)
+    return found
+
+
+def plane_of(run: str, epoch: int) -> Mapping[str, Sequence[Any]]:
+    """Twenty points of one run."""
+    count = 20
+    return {
+        "run": [run] * count,
+        "split": ["train"] * count,
+        "epoch": [epoch] * count,
+        "row": list(range(count)),
+        "label": [row % CLASSES - (row == 7) * 10 for row in range(count)],
+        "x": [noise(run, row, "x") for row in range(count)],
+        "y": [noise(run, row, "y") for row in range(count)],
+        "explained": [0.5] * count,
+    }
+
+
+@pytest.fixture
+def write_record(tmp_path: Path) -> WriteRecord:
+    """Writes a study's folder and returns it.
+
+    `status` maps (loss, variant, seed) to how a run ended; `edit` changes the measurements of a group; `running` names
+    losses whose group has begun and not ended; `fingerprint` is of the data, drawn for each seed unless it is given.
+    """
+
+    def write(
+        name: str = "tiny",
+        *,
+        datasets: Sequence[Mapping[str, Any]] = ({"name": "synthetic"},),
+        protocols: Sequence[Mapping[str, Any]] = ({"name": "as_printed", "epochs": 3},),
+        losses: Sequence[Mapping[str, Any]] = tuple(LOSSES),
+        seeds: int = 5,
+        status: Mapping[tuple[str, str, int], str] = {},
+        running: Sequence[str] = (),
+        edit: Edit | None = None,
+        fingerprint: str | None = None,
+        salt: str = "",
+    ) -> Path:
+        folder = tmp_path / name
+        study: Study = parse({"name": name, "seeds": seeds, "data": datasets, "protocol": protocols, "loss": losses})
+        folder.mkdir()
+        write_json(folder / "study.json", {"schema": 1, "seeds": study.seed_list, **study.comparable()})
+        write_json(
+            folder / "manifest.json",
+            {
+                "schema": 1,
+                "invocations": [
+                    {
+                        "command": ["/opt/bin/losscope", "study", name],
+                        "losscope": "0.1.0",
+                        "python": "3.11",
+                        "packages": {},
+                        "platform": "Linux",
+                        "device": "cpu",
+                        "started": "2026-01-01T00:00:00Z",
+                    }
+                ],
+            },
+        )
+        for cell in study.cells():
+            choices = [(cell.loss.name, cell.loss.variant, dict(cell.loss.hyperparameters))]
+            if cell.loss.name == study.loss[0].name:
+                choices.append(("none", "input", {}))
+            for loss, variant, hyperparameters in choices:
+                place = {
+                    "dataset": cell.data.label or cell.data.name,
+                    "protocol": cell.protocol.name,
+                    "loss": loss,
+                    "variant": variant,
+                }
+                epochs = cell.protocol.epochs if loss != "none" else 0
+                decisive = cell.protocol.decisive() if loss != "none" else {}
+                runs = [digest(place, hyperparameters, decisive, seed, salt) for seed in study.seed_list]
+                group = folder / "groups" / digest(place)
+                group.mkdir(parents=True)
+                write_json(
+                    group / "group.json",
+                    {**place, "seeds": study.seed_list, "runs": runs, "hyperparameters": hyperparameters},
+                )
+                if loss in running:
+                    (group / "epochs.jsonl").write_text("")
+                    continue
+                rows: Rows = [
+                    row
+                    for run, seed in zip(runs, study.seed_list, strict=True)
+                    for row in rows_of(place, run, seed, epochs)
+                ]
+                rows = list(edit(rows)) if edit else rows
+                write_table(group / "measurements.parquet", pa.Table.from_pylist(rows, schema=MEASUREMENT))
+                write_table(group / "map.parquet", pa.table(dict(plane_of(runs[0], epochs)), schema=MAP))
+                records = [
+                    RunRecord(run=run, **place, seed=seed, epochs=epochs, status=status.get((loss, variant, seed), "done"),
+                              updates=100, samples=200, terms=1000, seconds=1.0, cpu_seconds=1.0, diverged_at=7,
+                              data_fingerprint=fingerprint or f"data {seed}", error="Traceback\nValueError: no")
+                    for run, seed in zip(runs, study.seed_list, strict=True)
+                ]  # fmt: skip
+                write_json(group / "runs.json", [asdict(record) for record in records])
+        return folder
+
+    return write
+
+
+def values(folder: Path, **wanted: Any) -> list[float]:
+    """Values of a record's rows with these columns, in order of seed, read without the report's code."""
+    import pyarrow.parquet as pq
+
+    rows = [row for path in folder.glob("groups/*/measurements.parquet") for row in pq.read_table(path).to_pylist()]
+    chosen = [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+    return [row["value"] for row in sorted(chosen, key=lambda row: row["seed"])]
+
+
+@pytest.fixture(name="values")
+def _values() -> Callable[..., list[float]]:
+    return values
+
+
+def set_values(level: Callable[[dict[str, Any]], float | None], **wanted: Any) -> Edit:
+    """An edit that sets the value of rows with these columns to `level(row)`."""
+
+    def edit(rows: Rows) -> Iterable[dict[str, Any]]:
+        for row in rows:
+            hit = all(row[key] == value for key, value in wanted.items())
+            yield {**row, "value": level(row)} if hit else row
+
+    return edit
+
+
+@pytest.fixture(name="set_values")
+def _set_values() -> Callable[..., Edit]:
+    return set_values
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterable[Any]:
+    """A headless Chromium; tests that need one are skipped by name where there is none."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    chromium = Path("/usr/bin/chromium")
+    if not chromium.exists():
+        pytest.skip("no browser at /usr/bin/chromium")
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+    with playwright.sync_playwright() as api:
+        opened = api.chromium.launch(executable_path=str(chromium), args=flags)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def random() -> np.random.Generator:
+    return np.random.default_rng(0)

@@ -1,0 +1,141 @@
+"""The summary's numbers against an independent reading of the table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from losscope.report import summarize
+from losscope.report.measures import COMPARED, MEASURES, RECALL_1
+from losscope.report.subjects import HUES, subjects
+from losscope.report.summary import Comparison
+
+LAST = 3
+
+
+def expected(values: Any, folder: Any, measure: Any, epoch: int, **loss: Any) -> list[float]:
+    split = {"train": "train", "evaluation": "heldout", "training": None}[measure.where]
+    wanted = {"diagnostic": measure.diagnostic, "split": split, "item": measure.item, **loss}
+    if measure.when == "mean over epochs":
+        each = [values(folder, epoch=one, **wanted) for one in range(1, epoch + 1)]
+        return np.mean(each, axis=0).tolist()
+    found: list[float] = values(folder, epoch=0 if measure.when == "start" else epoch, **wanted)
+    return found
+
+
+def test_every_estimate_is_of_the_tables_rows(write_record: Any, values: Any) -> None:
+    folder = write_record()
+    comparison = summarize(folder).comparisons[0]
+    assert len(comparison.estimates) > 60
+    for (subject, key), estimate in comparison.estimates.items():
+        measure = next(measure for measure in MEASURES if measure.key == key)
+        loss = {"loss": subject.loss, "variant": subject.variant}
+        if subject.kind == "untrained":
+            loss = {"loss": "contrastive", "variant": ""}
+        rows = expected(values, folder, measure, LAST if subject.kind == "trained" else 0, **loss)
+        assert list(estimate.values.values()) == pytest.approx(rows)
+        assert estimate.interval is not None
+        assert estimate.interval.mean == pytest.approx(np.mean(rows))
+        half = stats.t.ppf(0.975, len(rows) - 1) * stats.sem(rows)
+        bounds = np.mean(rows) - half, np.mean(rows) + half
+        assert (estimate.interval.low, estimate.interval.high) == pytest.approx(bounds)
+
+
+def test_curves_are_of_the_tables_rows(write_record: Any, values: Any) -> None:
+    folder = write_record()
+    comparison = summarize(folder).comparisons[0]
+    for (subject, key), curve in comparison.curves.items():
+        diagnostic, where, _ = key.split("/")
+        assert curve.epochs == (0, 1, 2, 3)
+        for epoch, point in zip(curve.epochs, curve.points, strict=True):
+            rows = values(folder, loss=subject.loss, variant=subject.variant, diagnostic=diagnostic, epoch=epoch,
+                          split=None if where == "training" else where)  # fmt: skip
+            assert (point.mean, point.n) == (pytest.approx(np.mean(rows)), 5)
+
+
+def test_a_loss_that_never_decays_is_censored(write_record: Any, set_values: Any) -> None:
+    never = set_values(lambda row: None if row["seed"] < 2 else 7.0, diagnostic="loss_decay_epoch")
+    comparison = summarize(write_record(edit=never)).comparisons[0]
+    estimate = comparison.estimates[comparison.trained[0], "loss_decay_epoch/training/last"]
+    assert (estimate.never, estimate.values, estimate.interval) == ((0, 1), {2: 7.0, 3: 7.0, 4: 7.0}, None)
+
+
+def test_an_undefined_measurement_is_left_out(write_record: Any, set_values: Any) -> None:
+    hole = set_values(lambda row: None if row["seed"] == 2 else row["value"], diagnostic="map_at_r", epoch=LAST)
+    comparison = summarize(write_record(edit=hole)).comparisons[0]
+    assert list(comparison.estimates[comparison.trained[0], "map_at_r/evaluation/last"].values) == [0, 1, 3, 4]
+
+
+def test_differences_are_paired_and_adjusted_over_pairs_and_data(write_record: Any, values: Any) -> None:
+    folder = write_record(datasets=[{"name": "synthetic"}, {"name": "digits"}])
+    summary = summarize(folder)
+    family = [found for found in summary.differences if found.measure == RECALL_1]
+    assert len(family) == 3 * 2
+    assert {found.family for found in family} == {6}
+    raw = []
+    for found in family:
+        one, other = (
+            values(folder, dataset=found.comparison.dataset, loss=subject.loss, variant=subject.variant, epoch=LAST,
+                   diagnostic="recall_at_k", item=1, split="heldout")
+            for subject in (found.first, found.second)
+        )  # fmt: skip
+        test = stats.ttest_rel(other, one)
+        assert found.paired.interval.mean == pytest.approx(np.mean(np.subtract(other, one)))
+        assert found.paired.p == pytest.approx(test.pvalue)
+        raw.append(test.pvalue)
+    highest = 0.0
+    for place, index in enumerate(np.argsort(raw)):
+        highest = max(highest, min(1.0, (6 - place) * raw[index]))
+        assert family[index].adjusted_p == pytest.approx(highest)
+    assert {found.measure for found in summary.differences} == set(COMPARED)
+
+
+@pytest.mark.parametrize(("seeds", "verdicts"), [(12, {"cannot tell yet"}), (13, {"larger", "smaller"})])
+def test_verdicts_wait_for_thirteen_seeds(write_record: Any, set_values: Any, seeds: int, verdicts: set[str]) -> None:
+    level = {"contrastive": 0.2, "triplet": 0.8}
+    apart = set_values(
+        lambda row: level.get(row["loss"], 0.5) + 0.1 * (row["variant"] == "squared=true") + 0.001 * row["value"],
+        diagnostic="recall_at_k",
+        epoch=LAST,
+    )
+    summary = summarize(write_record(seeds=seeds, edit=apart))
+    assert {found.verdict for found in summary.differences if found.measure == RECALL_1} <= verdicts
+
+
+def test_the_fitted_preset_is_no_headline_where_another_protocol_is(write_record: Any) -> None:
+    protocols = [{"name": "best_fit", "epochs": 2}, {"name": "as_run", "epochs": 2}]
+    both = summarize(write_record("both", protocols=protocols))
+    assert [part.protocol for part in both.comparisons] == ["as_run", "best_fit"]
+    assert [part.protocol for part in both.headline] == ["as_run"]
+    alone = summarize(write_record("alone", protocols=protocols[:1]))
+    assert [part.protocol for part in alone.headline] == ["best_fit"]
+
+
+def test_data_drawn_for_each_seed_are_known(write_record: Any) -> None:
+    def of(name: str, **settings: Any) -> Comparison:
+        return summarize(write_record(name, **settings)).comparisons[0]
+
+    assert of("drawn").drawn_per_seed
+    assert not of("shared", fingerprint="one and the same").drawn_per_seed
+
+
+def test_features_are_no_raw_input(write_record: Any) -> None:
+    data = [{"name": "cifar10", "label": "cifar10"}, {"name": "cifar10", "label": "frozen", "backbone": "some_net"}]
+    summary = summarize(write_record(datasets=data))
+    assert [part.subjects[0].label for part in summary.comparisons] == ["raw input", "backbone features"]
+
+
+def test_one_order_and_one_color_each() -> None:
+    found = subjects([("mine", ""), ("triplet", "squared=true"), ("contrastive", ""), ("triplet", "squared=false")])
+    assert [subject.label for subject in found] == [
+        "contrastive",
+        "triplet squared=false",
+        "triplet squared=true",
+        "mine",
+    ]
+    assert [subject.color for subject in found[:2]] == [HUES["contrastive"], HUES["triplet"]]
+    assert len({subject.color for subject in found}) == len({subject.symbol for subject in found}) == 4
+    assert found[1].dash != found[2].dash

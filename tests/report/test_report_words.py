@@ -1,0 +1,109 @@
+"""The first screen says what the rows say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from losscope.report import summarize, summary_table
+from losscope.report.headline import headline
+from losscope.report.measures import RECALL_1
+
+LAST = 3
+
+
+def recall(levels: dict[str, float], *, untrained: float = 0.2, wobble: float = 0.0) -> Any:
+    """An edit that sets Recall@1 by loss and variant."""
+
+    def edit(rows: Any) -> Any:
+        for row in rows:
+            if row["diagnostic"] == "recall_at_k" and row["item"] == 1:
+                level = levels[row["loss"] + row["variant"]] if row["epoch"] or row["loss"] == "none" else untrained
+                swing = 1 if row["loss"] == "contrastive" else -1
+                yield {**row, "value": level + swing * wobble * (row["seed"] - 2)}
+            else:
+                yield row
+
+    return edit
+
+
+LEVELS = {"noneinput": 0.3, "contrastive": 0.5, "tripletsquared=false": 0.7, "tripletsquared=true": 0.6}
+
+
+def test_one_comparison(write_record: Any) -> None:
+    words = headline(summarize(write_record(edit=recall(LEVELS, wobble=0.001))), 2)
+    assert words.which == "On synthetic, protocol as_printed, triplet squared=false has the highest Recall@1: 0.7000."
+    assert words.how_much.startswith("+0.100 [+0.100, +0.100] of Recall@1 over triplet squared=true")
+    assert words.trust == (
+        "Cannot tell yet: n = 5 paired seeds, verdicts need 13. All 15 runs are finished. 2 checks fired, see below."
+    )
+
+
+def test_the_difference_of_the_first_two_is_paired_by_seed(write_record: Any) -> None:
+    levels = {**LEVELS, "contrastive": 0.65}  # its seeds move against triplet's
+    summary = summarize(write_record(edit=recall(levels, wobble=0.01)))
+    row = headline(summary, 0).table.groups[0].rows[0]
+    assert row.cells[:3] == ("triplet squared=false", "0.700 [0.680, 0.720]", "contrastive")
+    # Differences 0.05 - 0.02 (s - 2): mean 0.05, standard deviation 0.0316, t(4) = 2.776: half width 0.0393.
+    assert row.cells[3] == "+0.050 [+0.011, +0.089]"
+    assert row.cells[4:] == ("5", "raw input 0.3000", "cannot tell yet (n < 13)")
+
+
+@pytest.mark.parametrize(("level", "wobble", "said"), [
+    (0.9, 0.001, "What went in retrieves better on synthetic, protocol as_printed (raw input 0.9000): there training made "
+                 "retrieval worse."),
+    (0.71, 0.01, "It is not shown to beat what went in on synthetic, protocol as_printed (raw input 0.7100)."),
+])  # fmt: skip
+def test_training_that_did_not_help_is_said_first(write_record: Any, level: float, wobble: float, said: str) -> None:
+    summary = summarize(write_record(edit=recall({**LEVELS, "noneinput": level}, wobble=wobble)))
+    assert headline(summary, 0).which.endswith(said)
+
+
+def test_several_comparisons(write_record: Any, set_values: Any) -> None:
+    data = [{"name": "synthetic"}, {"name": "digits"}]
+    same = headline(summarize(write_record("same", datasets=data, edit=recall(LEVELS, wobble=0.001))), 1)
+    assert same.which == "triplet squared=false has the highest Recall@1 in all 2 comparisons."
+    assert same.how_much.startswith("The lead over the next loss is between 0.1 and 0.1 of Recall@1")
+    assert same.trust.endswith("1 check fired, see below.")
+    best = {"synthetic": "contrastive", "digits": "triplet"}
+    other = set_values(lambda row: 0.9 if row["loss"] == best[row["dataset"]] else 0.1, diagnostic="recall_at_k", item=1,
+                       epoch=LAST)  # fmt: skip
+    mixed = headline(summarize(write_record("mixed", datasets=data, edit=other)), 1)
+    assert mixed.which.startswith("No loss leads everywhere. The highest Recall@1: ")
+    assert "contrastive in 1 of 2 comparisons" in mixed.which
+
+
+def test_thirteen_seeds_give_a_verdict(write_record: Any) -> None:
+    words = headline(summarize(write_record(seeds=13, edit=recall(LEVELS, wobble=0.001))), 0)
+    assert words.trust.startswith("n = 13 paired seeds: 1 of 1 leads hold at 5 % after Holm's adjustment")
+    assert words.table.groups[0].rows[0].cells[-1] == "holds at 5 %"
+
+
+def test_lost_runs_are_counted(write_record: Any) -> None:
+    words = headline(summarize(write_record(status={("triplet", "squared=true", 0): "diverged"})), 0)
+    assert "14 of 15 runs are finished (1 diverged: in no mean)." in words.trust
+
+
+def test_nothing_finished(write_record: Any) -> None:
+    words = headline(summarize(write_record(running=["none", "contrastive", "triplet"])), 1)
+    assert words.which.startswith("No run with an evaluation is finished yet")
+    assert words.how_much == "Nothing can be compared yet."
+    assert "0 of 15 runs are finished" in words.trust
+
+
+def test_a_single_loss_has_nothing_to_be_compared_with(write_record: Any) -> None:
+    words = headline(summarize(write_record(losses=[{"name": "contrastive", "margin": 1.0}])), 0)
+    assert words.trust.startswith("Cannot tell yet: no two losses share a finished seed.")
+
+
+def test_the_terminal_table_carries_the_overview(write_record: Any, values: Any) -> None:
+    folder = write_record(edit=recall(LEVELS, wobble=0.01))
+    headers, rows = summary_table(summarize(folder))
+    assert headers[:3] == ["data, protocol", "loss", RECALL_1.label]
+    assert headers[-1] == "n"
+    assert [row[1] for row in rows] == [
+        "raw input", "untrained network", "contrastive", "triplet squared=false", "triplet squared=true",
+    ]  # fmt: skip
+    assert rows[2][2] == "0.500 [0.480, 0.520]"
+    assert all(len(row) == len(headers) for row in rows)
