@@ -140,7 +140,7 @@ def map_columns(run: str, split: str, epoch: int, points: Tensor, labels: Tensor
     centered = chosen - chosen.mean(0)
     # Rows or columns, whichever are fewer: the nonzero spectrum is the same.
     left, values, _ = torch.linalg.svd(centered, full_matrices=False)
-    plane = left[:, :2] * values[:2]
+    plane = F.pad(left[:, :2] * values[:2], (0, max(0, 2 - len(values))))  # one dimension has a flat plane
     farthest = plane.gather(0, plane.abs().argmax(0, keepdim=True))
     plane = plane * torch.where(farthest < 0, -1.0, 1.0)  # the sign of a component is a library's accident
     total = values.square().sum().clamp_min(torch.finfo(torch.float64).tiny)
