@@ -67,6 +67,11 @@ def test_few_seeds(sound_record: Any) -> None:
     assert "0.0625" in said[0]
 
 
+def test_unequal_seeds(sound_record: Any) -> None:
+    said = fired(summarize(sound_record(status={("triplet", "", 2): "diverged"})))["unequal-seeds"]
+    assert said[1] == "synthetic, protocol as_printed: contrastive 13, triplet 12 seeds."
+
+
 @pytest.mark.parametrize(("code", "loss", "epoch", "name"), [
     ("below-input", "none", 0, "raw input"),
     ("below-untrained", "contrastive", 0, "untrained network"),

@@ -47,14 +47,14 @@ def _which(found: Sequence[Lead]) -> str:
 
 
 def _against_input(found: Sequence[Lead]) -> list[str]:
-    """What the raw input, or the backbone's features, say to the leaders."""
+    """What the input (raw, or the backbone's features) says to the leaders."""
     said = []
     worse = [lead for lead in found if lead.clearly_below]
     level = [lead for lead in found if lead.below_input and not lead.clearly_below]
     if worse:
-        said.append(f"What went in retrieves better on {_inputs(worse)}: there training made retrieval worse.")
+        said.append(f"The input itself retrieves better on {_inputs(worse)}: training made retrieval worse there.")
     if level:
-        said.append(f"It is not shown to beat what went in on {_inputs(level)}.")
+        said.append(f"The best loss is not shown to beat the input itself on {_inputs(level)}.")
     return said
 
 
@@ -69,8 +69,8 @@ def _how_much(summary: Summary, found: Sequence[Lead]) -> str:
     if len(rivals) == 1:
         lead, rival = rivals[0]
         said.append(
-            f"{interval_text(rival.interval, signed=True)} of {lead.measure.label} over {rival.subject.label}: the mean "
-            "of the differences within each seed, with its 95 % interval."
+            f"{interval_text(rival.interval, signed=True)} of {lead.measure.label} over {rival.subject.label} (mean of the "
+            "differences within each seed [95 % interval])."
         )
     elif rivals:
         gaps = [rival.interval.mean for _, rival in rivals]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from losscope.report.formatting import ABSENT, interval_text, number
 from losscope.report.measures import KNN, RECALL_1, Measure
@@ -63,11 +64,19 @@ def _lead(summary: Summary, comparison: Comparison) -> Lead | None:
     for measure in (RECALL_1, KNN):
         found = {subject: estimate.interval for subject in comparison.trained
                  if (estimate := comparison.get(subject, measure)) and estimate.interval}  # fmt: skip
-        ranked = sorted(found, key=lambda subject: -found[subject].mean)
+        ranked = sorted(found, key=lambda subject: -_level(comparison, measure, subject, found))
         if ranked:
             rival = _rival(summary, comparison, measure, ranked[0], ranked[1]) if len(ranked) > 1 else None
             return Lead(comparison, measure, ranked[0], found[ranked[0]], rival)
     return None
+
+
+def _level(comparison: Comparison, measure: Measure, subject: Subject, others: Iterable[Subject]) -> float:
+    """Mean over the seeds that all have, so that a loss with few finished seeds doesn't lead by luck; over its own seeds
+    if they share none."""
+    of = {other: estimate.values for other in others if (estimate := comparison.get(other, measure))}
+    shared = set.intersection(*(set(values) for values in of.values()))
+    return fmean(of[subject][seed] for seed in shared or of[subject])
 
 
 def _rival(
@@ -102,7 +111,7 @@ def leads_table(found: Sequence[Lead]) -> Table:
         Column("next", words=True),
         Column("lead, paired", "paired"),
         Column("n", "seeds"),
-        Column("what went in", "raw_input", words=True),
+        Column("the input itself", "raw_input", words=True),
         Column("verdict", "verdict", words=True),
     )
     caption = f"By how much, and would it hold for other seeds? Verdicts need {MINIMUM_SEEDS} paired seeds."

@@ -41,6 +41,7 @@ CHECKS = (
     Check("below-input", "losses that do worse than the raw input", outcomes.below_input),
     Check("below-untrained", "losses that do worse than the untrained network", outcomes.below_untrained),
     Check("few-seeds", "fewer paired seeds than a verdict needs", records.few_seeds),
+    Check("unequal-seeds", "losses whose means are over different seeds", records.unequal_seeds),
     Check("label-blind", "a contrastive loss that stalls at m²/4", outcomes.label_blind),
     Check("fitted-preset", "a protocol fitted to the numbers it is compared with", fairness.fitted),
     Check("unequal-work", "losses that had different amounts of training", fairness.unequal_work),

@@ -35,6 +35,19 @@ def lost(summary: Summary) -> list[str]:
     return [f"{count} diverged or failed. What they measured is in no mean of this report.", *said] if said else []
 
 
+def unequal_seeds(summary: Summary) -> list[str]:
+    """Losses of one comparison whose means are over different seeds."""
+    said = []
+    for comparison in summary.comparisons:
+        seeds = {subject.label: {run.seed for run in comparison.runs_of(subject)} for subject in comparison.trained}
+        if len({frozenset(of) for of in seeds.values()}) > 1:
+            counts = ", ".join(f"{label} {len(of)}" for label, of in seeds.items())
+            said.append(f"{comparison.title}: {counts} seeds.")
+    if not said:
+        return []
+    return ["Means of one table are over different seeds, so compare losses by their paired differences.", *said]
+
+
 def few_seeds(summary: Summary) -> list[str] | None:
     """Fewer paired seeds than a verdict needs."""
     counts = {difference.paired.n for difference in summary.differences}
