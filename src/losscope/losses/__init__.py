@@ -7,10 +7,20 @@ from losscope.losses.triplet import triplet
 from losscope.types import Loss
 
 LOSSES: dict[str, Loss] = {
-    "contrastive": Loss(contrastive, kind="pair", saturates=True, stacking="native",
-                        reference="Zeng et al. 2025, eq. (1); Hadsell, Chopra, LeCun 2006"),
-    "triplet": Loss(triplet, kind="triplet", saturates=True, stacking="native",
-                    reference="Zeng et al. 2025, eq. (2); Schroff, Kalenichenko, Philbin 2015"),
+    "contrastive": Loss(
+        contrastive,
+        kind="pair",
+        saturates=True,
+        stacking="native",
+        reference="Zeng et al. 2025, eq. (1); Hadsell, Chopra, LeCun 2006",
+    ),
+    "triplet": Loss(
+        triplet,
+        kind="triplet",
+        saturates=True,
+        stacking="native",
+        reference="Zeng et al. 2025, eq. (2); Schroff, Kalenichenko, Philbin 2015",
+    ),
 }
 
 __all__ = ["LOSSES", "contrastive", "triplet"]

@@ -23,8 +23,9 @@ def contrastive(embeddings: Tensor, pairs: Pairs, *, margin: float | Tensor = 1.
     Relations: pytorch-metric-learning's ContrastiveLoss squares neither hinge by default and averages the non-zero
     terms of each side apart; with `power=2` it squares the distance inside the negative hinge, [m - d²]₊.
 
-    >>> z = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.6, 0.8]])
-    >>> pairs = Pairs(*map(torch.tensor, ([0, 0], [1, 2], [True, False], [True, True])))
+    >>> from torch import tensor
+    >>> z = tensor([[1.0, 0.0], [1.0, 0.0], [0.6, 0.8]])
+    >>> pairs = Pairs(*map(tensor, ([0, 0], [1, 2], [True, False], [True, True])))
     >>> [round(value, 4) for value in contrastive(z, pairs, margin=1.0).values.tolist()]
     [0.0, 0.0111]
     """

@@ -87,7 +87,9 @@ def semi_hard(embeddings: Tensor, triplets: BatchTriplets, *, margin: float, squ
 def for_each_run(tuples: Tuples, runs: int) -> Tuples:
     """The tuples with a run axis on every part: a part that all runs share is repeated, as a view."""
     own_axes = {"differs": 2}  # every other part of a tuple is a list
-    return type(tuples)(*(
-        part if part.ndim > own_axes.get(name, 1) else part.expand(runs, *part.shape)
-        for name, part in tuples._asdict().items()
-    ))
+    return type(tuples)(
+        *(
+            part if part.ndim > own_axes.get(name, 1) else part.expand(runs, *part.shape)
+            for name, part in tuples._asdict().items()
+        )
+    )
