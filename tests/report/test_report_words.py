@@ -8,7 +8,6 @@ import pytest
 
 from losscope.report import summarize, summary_table
 from losscope.report.headline import headline
-from losscope.report.measures import RECALL_1
 
 LAST = 3
 
@@ -110,13 +109,21 @@ def test_a_single_loss_has_nothing_to_be_compared_with(write_record: Any) -> Non
     assert words.trust.startswith("Cannot tell yet: no two losses share a finished seed.")
 
 
-def test_the_terminal_table_carries_the_overview(write_record: Any, values: Any) -> None:
+def test_the_terminal_table_is_short(write_record: Any, values: Any) -> None:
     folder = write_record(edit=recall(LEVELS, wobble=0.01))
     headers, rows = summary_table(summarize(folder))
-    assert headers[:3] == ["data, protocol", "loss", RECALL_1.label]
-    assert headers[-1] == "n"
-    assert [row[1] for row in rows] == [
-        "raw input", "untrained network", "contrastive", "triplet squared=false", "triplet squared=true",
+    assert headers == [
+        "data, protocol", "loss", "Recall@1", "intra-class variance", "intra/inter ratio", "active ratio", "n"
     ]  # fmt: skip
-    assert rows[2][2] == "0.500 [0.480, 0.520]"
+    assert [row[:2] for row in rows] == [
+        ["synthetic, as_printed", "raw input"],
+        ["", "untrained network"],
+        ["", "contrastive"],
+        ["", "triplet squared=false"],
+        ["", "triplet squared=true"],
+    ]
+    assert (rows[2][2], rows[2][-1]) == ("0.500 ± 0.020", "5")
+    assert rows[0][5] == ""  # an input has no loss
     assert all(len(row) == len(headers) for row in rows)
+    words = [max(header.split(), key=len) for header in headers]  # a terminal wraps headers
+    assert sum(max(map(len, column)) + 3 for column in zip(words, *rows, strict=True)) < 118

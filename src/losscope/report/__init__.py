@@ -56,12 +56,10 @@ def write_report(folders: Sequence[Path | str] | Path | str, out: Path | str | N
 
 
 def summary_table(summary: Summary) -> tuple[list[str], list[list[str]]]:
-    """Headers and rows for a terminal: losses x the few measures that matter, with interval and n."""
-    from losscope.report.tables import overview
+    """Headers and rows for a terminal: losses x the few measures that matter, mean ± half of the 95 % interval, and n."""
+    from losscope.report.tables import terminal
 
-    table = overview(summary)
-    headers = ["data, protocol", table.head, *(column.label for column in table.columns)]
-    return headers, [[group.label, row.label, *row.cells] for group in table.groups for row in group.rows]
+    return terminal(summary)
 
 
 def _paths(folders: Sequence[Path | str] | Path | str) -> list[Path]:

@@ -164,20 +164,33 @@ def _class_variances(here: Mapping[Key, Series], source: Subject, epoch: int) ->
 
 
 def _planes(record: Record, dataset: str, protocol: str, subjects: Iterable[Subject]) -> dict[Subject, Plane]:
-    """The plane of each subject that has one: of its first run."""
-    found = {}
+    """One plane for each subject that has any: of the first seed that all losses have a plane of, where there is one."""
+    stored = set(pc.unique(record.planes["run"]).to_pylist())
+    runs: dict[Subject, dict[int, str]] = {}
     for subject in subjects:
         wanted = (dataset, protocol, subject.loss, subject.variant)
-        for run in record.done:
-            if (run.dataset, run.protocol, run.loss, run.variant) == wanted:
-                rows = record.planes.filter(pc.equal(record.planes["run"], run.run))
-                if rows.num_rows:
-                    chosen = np.unique(np.linspace(0, rows.num_rows - 1, min(MAP_POINTS, rows.num_rows)).astype(int))
-                    part = rows.take(chosen).to_pydict()
-                    found[subject] = Plane(run.seed, part["split"][0], tuple(part["label"]), tuple(part["x"]),
-                                           tuple(part["y"]), part["explained"][0], rows.num_rows)  # fmt: skip
-                    break
-    return found
+        found = {run.seed: run.run for run in record.done
+                 if (run.dataset, run.protocol, run.loss, run.variant) == wanted and run.run in stored}  # fmt: skip
+        if found:
+            runs[subject] = dict(sorted(found.items()))
+    of_losses = [set(of) for subject, of in runs.items() if subject.kind == "trained"]
+    shared = min(set.intersection(*of_losses), default=-1) if of_losses else -1
+    return {subject: _plane(record, shared if shared in of else next(iter(of)), of) for subject, of in runs.items()}
+
+
+def _plane(record: Record, seed: int, runs: Mapping[int, str]) -> Plane:
+    rows = record.planes.filter(pc.equal(record.planes["run"], runs[seed]))
+    chosen = np.unique(np.linspace(0, rows.num_rows - 1, min(MAP_POINTS, rows.num_rows)).astype(int))
+    part = rows.take(chosen).to_pydict()
+    return Plane(
+        seed=seed,
+        split=part["split"][0],
+        labels=tuple(part["label"]),
+        x=tuple(part["x"]),
+        y=tuple(part["y"]),
+        explained=part["explained"][0],
+        samples=rows.num_rows,
+    )
 
 
 def _differences(comparisons: Sequence[Comparison]) -> list[Difference]:

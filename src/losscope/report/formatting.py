@@ -27,9 +27,27 @@ def interval_text(interval: Interval, *, signed: bool = False) -> str:
         exponent = math.floor(math.log10(abs(interval.mean) or largest))
         mean, low, high = (f"{_sign(part / 10.0**exponent, 1, signed)}e{exponent}" for part in parts)
     else:
-        decimals = 3 if half <= 0 else min(4, max(0, 1 - math.floor(math.log10(half))))
+        decimals = _decimals(half)
         mean, low, high = (_sign(part, decimals, signed) for part in parts)
     return f"{mean} [{low}, {high}]"
+
+
+def half_text(interval: Interval) -> str:
+    """Mean ± half the width, for narrow places: at most three decimals.
+
+    >>> half_text(Interval(5, 0.81585, 0.76768, 0.86402)), half_text(Interval(1, 0.98771))
+    ('0.816 ± 0.048', '0.9877')
+    """
+    if interval.low is None or interval.high is None:
+        return number(interval.mean)
+    half = (interval.high - interval.low) / 2
+    decimals = min(3, _decimals(half))
+    return f"{_sign(interval.mean, decimals, False)} ± {half:.{decimals}f}"
+
+
+def _decimals(half: float) -> int:
+    """Decimals that show two significant digits of a half width, at most four."""
+    return 3 if half <= 0 else min(4, max(0, 1 - math.floor(math.log10(half))))
 
 
 def number(value: float, *, signed: bool = False) -> str:

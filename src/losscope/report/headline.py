@@ -51,7 +51,9 @@ def _against_input(found: Sequence[Lead]) -> list[str]:
     said = []
     worse = [lead for lead in found if lead.clearly_below]
     level = [lead for lead in found if lead.below_input and not lead.clearly_below]
-    if worse:
+    if len(worse) > 2:
+        said.append(f"The input itself retrieves better in {len(worse)} of them: training made retrieval worse there.")
+    elif worse:
         said.append(f"The input itself retrieves better on {_inputs(worse)}: training made retrieval worse there.")
     if level:
         said.append(f"The best loss is not shown to beat the input itself on {_inputs(level)}.")

@@ -76,6 +76,9 @@ MEASURES = (
 OVERVIEW = (RECALL_1, MAP_AT_R, KNN, INTRA, INTER, RATIO, ACTIVE, GRADIENT)
 """The few that matter, for the first table and the terminal."""
 
+TERMINAL = {"Recall@1": RECALL_1, "intra-class variance": INTRA, "intra/inter ratio": RATIO, "active ratio": ACTIVE}
+"""Those that fit into a terminal, under short names; geometry on the evaluation split."""
+
 COMPARED = (RECALL_1, MAP_AT_R, KNN, INTRA, RATIO, INTRA_TRAIN, INTER_TRAIN, ACTIVE, GRADIENT)
 """Those whose differences between losses are tested: one family of tests for each."""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from losscope.report.formatting import ABSENT, estimate_text
-from losscope.report.measures import OVERVIEW, Measure, Where
+from losscope.report.formatting import ABSENT, estimate_text, half_text
+from losscope.report.measures import OVERVIEW, TERMINAL, Measure, Where
 from losscope.report.subjects import Subject
 from losscope.report.summary import Comparison, Summary
 
@@ -93,6 +93,23 @@ def measured(comparison: Comparison, measures: Sequence[Measure]) -> tuple[Row, 
             cells = (estimate_text(estimate, comparison.epochs) for estimate in estimates)
             rows.append(Row(subject.label, (*cells, span(counts)), subject))
     return tuple(rows)
+
+
+def terminal(summary: Summary) -> tuple[list[str], list[list[str]]]:
+    """The overview for a terminal of 120 columns: headers and rows."""
+    found = []
+    for comparison in summary.comparisons:
+        place = f"{comparison.dataset}, {comparison.protocol}"
+        for subject in comparison.subjects:
+            estimates = [comparison.get(subject, measure) for measure in TERMINAL.values()]
+            if any(estimates):
+                texts = [
+                    half_text(estimate.interval) if estimate and estimate.interval else "" for estimate in estimates
+                ]
+                counts = {estimate.n for estimate in estimates if estimate}
+                found.append([place, subject.label, *texts, span(counts)])
+                place = ""
+    return ["data, protocol", "loss", *TERMINAL, "n"], found
 
 
 def span(counts: Collection[int]) -> str:

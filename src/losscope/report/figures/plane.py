@@ -24,11 +24,12 @@ def plane_figure(comparison: Comparison, anchor: str) -> Figure:
     planes = comparison.planes
     first = next(iter(planes.values()))
     shown = max(len(plane.x) for plane in planes.values())
+    seeds = ", ".join(f"seed {seed}" for seed in sorted({plane.seed for plane in planes.values()}))
     return Figure(
         anchor=anchor,
         title="What do the classes look like before and after training?",
         where=comparison.title,
-        caption=f"One run (seed {first.seed}), {shown:,} of {first.samples:,} samples of the split {first.split}, after "
+        caption=f"One run each ({seeds}), {shown:,} of {first.samples:,} samples of the split {first.split}, after "
         f"{comparison.epochs} epochs. Each space has a fit of its own, so positions and scales don't compare across "
         "panels, and what two components don't hold is not seen: distances here are no measurement. Color and symbol "
         "are the first ten classes; gray dots are other classes, crosses outliers.",
