@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from cli.conftest import Cli
 from PIL import Image
+
+from cli.conftest import Cli
 
 STUDY = """
 name = "vit"

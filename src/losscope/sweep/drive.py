@@ -8,9 +8,10 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from html import escape
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from losscope.errors import InvalidInput, InvalidStudy
 from losscope.files import read_json, write_json
@@ -20,8 +21,11 @@ from losscope.sweep import estimate as timing
 from losscope.sweep.estimate import Estimate
 from losscope.sweep.local import Executor, InProcess, Processes
 from losscope.sweep.plan import Plan, plan
-from losscope.table import SCHEMA_VERSION, RunRecord
+from losscope.table import SCHEMA_VERSION, RunRecord, read_measurements
 from losscope.training.run import Extensions, Place, Progress
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 PACKAGES = ("torch", "numpy", "scipy", "pyarrow", "safetensors", "pydantic")
 
@@ -36,7 +40,23 @@ class StudyResult:
 
     @property
     def failed(self) -> tuple[RunRecord, ...]:
+        """The runs that failed this time; the next call tries them again."""
         return tuple(record for record in self.records if record.status == "failed")
+
+    def measurements(self, *, steps: bool = False) -> pa.Table:
+        """All rows of the study's table (see `losscope.table`)."""
+        return read_measurements(self.folder, steps=steps)
+
+    def _repr_html_(self) -> str:
+        """The closing table of the report, for notebooks."""
+        from losscope.report import summarize, summary_table
+
+        headers, rows = summary_table(summarize([self.folder]))
+        cells = [
+            [f"<th>{escape(text)}</th>" for text in headers],
+            *([f"<td>{escape(text)}</td>" for text in row] for row in rows),
+        ]
+        return "<table>" + "".join(f"<tr>{''.join(row)}</tr>" for row in cells) + "</table>"
 
 
 def run(
