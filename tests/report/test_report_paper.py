@@ -132,3 +132,23 @@ def test_every_term_is_in_the_glossary(write_record: Any) -> None:
     used = {column.term for table in [*tables, shown.bands] for column in table.columns if column.term}
     assert used | {measure.term for measure in MEASURES} <= glossary().keys()
     assert len(used) > 15
+
+
+@pytest.mark.parametrize(("data", "split"), [
+    ({"name": "synthetic"}, "fresh_draw"),
+    ({"name": "mnist"}, "official"),
+    ({"name": "cifar10", "label": "cifar10+efficientnet_lite0", "backbone": "efficientnet_lite0"}, "official"),
+    ({"name": "cub200", "label": "cub200/class_disjoint"}, "class_disjoint"),
+    ({"name": "digits", "label": "mine", "split": "class_disjoint"}, "class_disjoint"),
+    ({"name": "features", "label": "mine", "path": "file.npz"}, ""),
+])  # fmt: skip
+def test_the_split_protocol_is_named(write_record: Any, data: dict[str, str], split: str) -> None:
+    summary = summarize(write_record(datasets=[data]))
+    assert summary.comparisons[0].split_protocol == split
+    shown = content(summary)
+    assert split in shown.overview.groups[0].label
+    row = shown.data.groups[0].rows[0]
+    options = {key: value for key, value in data.items() if key not in ("name", "label")}
+    assert row.cells[3] == ", ".join(f'{key} = "{value}"' for key, value in options.items())
+    features = "backbone" in data or data["name"] == "features"
+    assert summary.comparisons[0].subjects[0].label == ("frozen features" if features else "raw input")

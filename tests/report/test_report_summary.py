@@ -125,7 +125,7 @@ def test_data_drawn_for_each_seed_are_known(write_record: Any) -> None:
 def test_features_are_no_raw_input(write_record: Any) -> None:
     data = [{"name": "cifar10", "label": "cifar10"}, {"name": "cifar10", "label": "frozen", "backbone": "some_net"}]
     summary = summarize(write_record(datasets=data))
-    assert [part.subjects[0].label for part in summary.comparisons] == ["raw input", "backbone features"]
+    assert [part.subjects[0].label for part in summary.comparisons] == ["raw input", "frozen features"]
 
 
 def test_one_order_and_one_color_each() -> None:

@@ -9,6 +9,7 @@ from itertools import combinations
 import numpy as np
 import pyarrow.compute as pc
 
+from losscope.report.datasets import same_data, split_protocol, trained_on_features
 from losscope.report.measures import COMPARED, CURVES, MEASURES, Measure
 from losscope.report.reading import INPUTS, PER_CLASS, Key, Record, Series
 from losscope.report.subjects import FEATURES, INPUT, UNTRAINED, Subject
@@ -21,7 +22,6 @@ from losscope.report.summary import (
     Estimate,
     Plane,
     Summary,
-    same_data,
 )
 from losscope.statistics import holm, mean_interval, paired_difference, verdict
 from losscope.table import RunRecord
@@ -73,7 +73,7 @@ def _comparison(
     trained = [subject for subject in order if (subject.loss, subject.variant) in counts]
     # Every loss starts from the same weights, so the one with the most seeds speaks for the untrained network.
     fullest = max(trained, key=lambda subject: counts[subject.loss, subject.variant])
-    rows = (FEATURES if _backbone(record, dataset) else INPUT, UNTRAINED, *trained)
+    rows = (FEATURES if trained_on_features(record.studies, dataset) else INPUT, UNTRAINED, *trained)
     sources = {subject: fullest if subject == UNTRAINED else subject for subject in rows}
     epochs = max(run.epochs for run in runs)
     estimates: dict[tuple[Subject, str], Estimate] = {}
@@ -96,6 +96,7 @@ def _comparison(
         protocol=protocol,
         epochs=epochs,
         evaluation=evaluation,
+        split_protocol=split_protocol(record.studies, dataset),
         classes={split: len({key.item for key in here if key.split == split and key.diagnostic == PER_CLASS})
                  for split in splits},
         subjects=tuple(row for row in rows if row.kind == "trained" or any(key[0] == row for key in estimates)),
@@ -106,16 +107,6 @@ def _comparison(
         runs=tuple(runs),
         drawn_per_seed=len({run.data_fingerprint for run in runs}) > 1,
     )  # fmt: skip
-
-
-def _backbone(record: Record, dataset: str) -> str | None:
-    """The backbone whose features were trained on, as far as a study names it."""
-    for data in (data for study in record.studies for data in study.study.data):
-        split = data.options.get("split")
-        named = data.label == dataset if data.label else same_data(dataset, data.name)
-        if named and (data.label or not split or f"/{split}" in dataset) and "backbone" in data.options:
-            return None if data.options["backbone"] == "pixels" else str(data.options["backbone"])
-    return None
 
 
 def _key(dataset: str, protocol: str, subject: Subject, measure: Measure, evaluation: str | None) -> Key:

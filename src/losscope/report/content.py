@@ -19,7 +19,7 @@ from losscope.report.figures.training import training_figure
 from losscope.report.figures.variance import variance_figure
 from losscope.report.headline import Headline, headline
 from losscope.report.paper import paper_tables
-from losscope.report.protocol import losses_table, protocol_table, studies_table
+from losscope.report.protocol import data_table, losses_table, protocol_table, studies_table
 from losscope.report.summary import Summary
 from losscope.report.tables import Table, overview
 
@@ -32,6 +32,7 @@ class Content:
     headline: Headline
     overview: Table
     findings: tuple[Finding, ...]
+    data: Table
     protocol: Table
     losses: Table
     studies: Table
@@ -62,6 +63,7 @@ def content(summary: Summary) -> Content:
         headline=headline(summary, sum(finding.fired for finding in found)),
         overview=overview(summary),
         findings=found,
+        data=data_table(summary),
         protocol=protocol_table(summary),
         losses=losses_table(summary),
         studies=studies_table(summary),

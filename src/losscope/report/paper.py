@@ -8,10 +8,11 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from losscope.report.datasets import same_data
 from losscope.report.formatting import estimate_text
 from losscope.report.measures import BY_KEY
 from losscope.report.subjects import Subject
-from losscope.report.summary import Comparison, Summary, same_data
+from losscope.report.summary import Comparison, Summary
 from losscope.report.tables import MEANS, Column, Group, Row, Table, heading, span
 
 LOSSES = ("contrastive", "triplet")

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
+from losscope.report.datasets import about, options
 from losscope.report.reading import StudyRecord
 from losscope.report.subjects import Subject
 from losscope.report.summary import Comparison, Summary
@@ -38,6 +39,20 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 def _value(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def data_table(summary: Summary) -> Table:
+    """Every data set: how it was split, with which options, and what a reader must know of it."""
+    rows = {}
+    for part in summary.comparisons:
+        classes = ", ".join(f"{split} {count}" for split, count in part.classes.items())
+        drawn = "drawn anew by each seed" if part.drawn_per_seed else "the same for every seed"
+        cells = (part.split_protocol, classes, drawn, options(summary.studies, part.dataset), about(part.dataset))
+        rows[part.dataset] = Row(part.dataset, cells)
+    names = ("split protocol", "classes by split", "data", "options", "what it is")
+    columns = tuple(Column(name, words=True) for name in names)
+    caption = "What was trained and evaluated on. Protocols may add a class (outliers = class)."
+    return Table("data", "Data", caption, "data", columns, (Group("", tuple(rows.values())),))
 
 
 def losses_table(summary: Summary) -> Table:

@@ -46,7 +46,7 @@ class Subject:
 
 
 INPUT = Subject("input", "none", "input", GRAYS["input"], "dot", "x", "raw input")
-FEATURES = Subject("input", "none", "input", GRAYS["input"], "dot", "x", "backbone features")
+FEATURES = Subject("input", "none", "input", GRAYS["input"], "dot", "x", "frozen features")
 UNTRAINED = Subject("untrained", "untrained", "", GRAYS["untrained"], "dot", "cross", "untrained network")
 
 

@@ -16,15 +16,6 @@ FITTED = "best_fit"
 """The preset that was fitted to printed numbers: shown, but never the headline where another protocol is there."""
 
 
-def same_data(dataset: str, name: str) -> bool:
-    """Whether `dataset` is the data set `name`, whatever backbone or split protocol its own name adds.
-
-    >>> same_data("cifar10+efficientnet_lite0", "cifar10"), same_data("cub200/class_disjoint", "cub200")
-    (True, True)
-    """
-    return dataset == name or dataset.startswith((f"{name}+", f"{name}/"))
-
-
 @dataclass(frozen=True)
 class Estimate:
     """One measure of one subject: a value for each seed, and what they say together.
@@ -71,6 +62,7 @@ class Comparison:
     protocol: str
     epochs: int
     evaluation: str | None  # the split that is not trained on
+    split_protocol: str  # how the splits were made; empty if that is not known
     classes: Mapping[str, int]  # split -> classes measured
     subjects: tuple[Subject, ...]
     estimates: Mapping[tuple[Subject, str], Estimate]  # (subject, key of a measure)

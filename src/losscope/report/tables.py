@@ -79,7 +79,9 @@ def heading(comparison: Comparison, where: Where = "evaluation") -> str:
     parts = [comparison.dataset, f"protocol {comparison.protocol}", f"{comparison.epochs} epochs"]
     split = {"evaluation": comparison.evaluation, "train": "train", "training": None}[where]
     if split:
-        parts.append(f"split {split}, {comparison.classes.get(split, 0)} classes")
+        made = comparison.split_protocol
+        how = f" ({made})" if made and f"/{made}" not in comparison.dataset else ""
+        parts.append(f"split {split}{how}, {comparison.classes.get(split, 0)} classes")
     return " · ".join(parts)
 
 

@@ -1,0 +1,74 @@
+"""The data of a report: split protocol, what features were trained on, and the options of the study."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+
+from losscope.report.reading import StudyRecord
+from losscope.study import Data
+
+GIVEN_FEATURES = "features"
+"""The data source that reads features from a file."""
+
+
+@cache
+def known() -> Mapping[str, Mapping[str, str]]:
+    """What is known of data sets by name."""
+    return tomllib.loads((files("losscope.report") / "datasets.toml").read_text(encoding="utf-8"))
+
+
+def same_data(dataset: str, name: str) -> bool:
+    """Whether `dataset` is the data set `name`, whatever backbone, file or split protocol its own name adds.
+
+    >>> same_data("cifar10+efficientnet_lite0", "cifar10"), same_data("cub200/class_disjoint", "cub200")
+    (True, True)
+    >>> same_data("cifar100", "cifar10")
+    False
+    """
+    return dataset == name or dataset.startswith((f"{name}+", f"{name}/", f"{name}:"))
+
+
+def entry(studies: Sequence[StudyRecord], dataset: str) -> Data | None:
+    """The entry of a study that `dataset` comes from."""
+    for data in (data for study in studies for data in study.study.data):
+        split = data.options.get("split")
+        if data.label == dataset:
+            return data
+        if (
+            not data.label
+            and same_data(dataset, data.name)
+            and (not split or "/" not in dataset or f"/{split}" in dataset)
+        ):
+            return data
+    return None
+
+
+def split_protocol(studies: Sequence[StudyRecord], dataset: str) -> str:
+    """How the splits were made, by name; empty if neither the study nor the data set's name says it."""
+    data = entry(studies, dataset)
+    if data and "split" in data.options:
+        return str(data.options["split"])
+    if "/" in dataset:
+        return dataset.rpartition("/")[2].partition("+")[0]
+    return next((about.get("split", "") for name, about in known().items() if same_data(dataset, name)), "")
+
+
+def trained_on_features(studies: Sequence[StudyRecord], dataset: str) -> bool:
+    """Whether frozen features were trained on, as far as the study says."""
+    data = entry(studies, dataset)
+    return data is not None and (data.name == GIVEN_FEATURES or data.options.get("backbone", "pixels") != "pixels")
+
+
+def options(studies: Sequence[StudyRecord], dataset: str) -> str:
+    """The options that the study sets for the data."""
+    data = entry(studies, dataset)
+    return ", ".join(f"{key} = {json.dumps(value)}" for key, value in data.options.items()) if data else ""
+
+
+def about(dataset: str) -> str:
+    """What a reader must know of the data, as far as it has a name that is known."""
+    return next((about["text"] for name, about in known().items() if same_data(dataset, name)), "")
