@@ -58,7 +58,7 @@ def _document(name: str | Path) -> tuple[dict[str, Any], str]:
 
 def apply(document: dict[str, Any], setting: str) -> None:
     """Apply one `KEY=VALUE` to a study document: a dotted path, where tables that come in lists (data, protocol, loss)
-    are all meant unless the next part of the path is the name of one of them.
+    are all meant unless the next part of the path is the name or label of some of them.
 
     >>> study = {"protocol": [{"name": "a"}, {"name": "b"}]}
     >>> apply(study, "protocol.epochs=2"); apply(study, "protocol.b.batch.terms=8"); study["protocol"]
@@ -79,7 +79,7 @@ def _value(text: str) -> Any:
 
 def _put(part: Any, path: list[str], value: Any, setting: str) -> None:
     if isinstance(part, list):
-        named = [entry for entry in part if isinstance(entry, dict) and entry.get("name") == path[0]]
+        named = [entry for entry in part if isinstance(entry, dict) and path[0] in (entry.get("label"), entry.get("name"))]
         for entry in named or part:
             _put(entry, path[1:] if named else path, value, setting)
     elif not isinstance(part, dict) or not path:
