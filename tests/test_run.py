@@ -14,7 +14,9 @@ import losscope
 from losscope.errors import InvalidInput, InvalidStudy, UnknownName
 from losscope.files import read_json
 from losscope.study import Study, parse
+from losscope.sweep.plan import Plan
 from losscope.table import read_measurements, read_queries, read_runs
+from losscope.training.run import Progress
 from losscope.types import Loss, LossTerms, Pairs
 
 
@@ -140,6 +142,34 @@ def test_added_seeds_are_what_they_would_have_been(tmp_path: Path) -> None:
     losscope.run(study(seeds=2), first, jobs=1)
     losscope.run(study(seeds=2), whole, jobs=1)
     assert rows_of(first) == rows_of(whole)
+
+
+class Interrupted(BaseException):
+    """As Ctrl-C."""
+
+
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_an_interrupted_study_goes_on_with_the_membership_it_had(tmp_path: Path, trained: Path, seeds: int) -> None:
+    def interrupting(planned: Plan) -> Progress:
+        def progress(name: str, done: int, total: int) -> None:
+            if "squared=false" in name and done == 1:
+                raise Interrupted
+
+        return progress
+
+    folder = tmp_path / "out"
+    with pytest.raises(Interrupted):
+        losscope.run(study(), folder, jobs=1, progress=interrupting)
+    begun = {path.parent.name: read_json(path)["seeds"] for path in folder.glob("groups/*/group.json")}
+    done = groups_of(folder)
+    assert 0 < len(done) < len(begun)
+    losscope.run(study(seeds=seeds), folder, jobs=1)
+    after = {path.parent.name: read_json(path)["seeds"] for path in folder.glob("groups/*/group.json")}
+    assert {name: after[name] for name in begun} == begun
+    assert {name: groups_of(folder)[name] for name in done} == done  # what was finished is not trained again
+    assert len(read_runs(folder)) == 4 * seeds
+    for seed in (0, 1):
+        assert rows_of(folder, seed=seed) == rows_of(trained, seed=seed)
 
 
 @pytest.mark.parametrize(

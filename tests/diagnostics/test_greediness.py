@@ -68,6 +68,7 @@ def test_loss_decay_is_counted_from_before_training() -> None:
     assert loss_decay_epoch([1.0, 0.5, 0.05], share=0.5) == 1
     assert loss_decay_epoch([1.0, 0.5, 0.2]) is None  # censored: not within these epochs
     assert loss_decay_epoch([1.0]) is None
+    assert loss_decay_epoch([0.0, 0.0]) == 1  # never epoch 0: nothing was trained by then
 
 
 def test_loss_decay_of_the_excess_over_a_floor() -> None:

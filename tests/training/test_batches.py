@@ -136,6 +136,18 @@ def test_one_plus_one_gives_each_anchor_a_positive_and_a_negative() -> None:
     assert all(bool(same) == (LABELS[a] == LABELS[p] != -1) for a, p, same in terms)
 
 
+def test_the_two_negatives_of_an_outlier_are_drawn_apart() -> None:
+    made = sampler("pair", sampling="one_plus_one", terms=4)
+    partners: dict[tuple[int, int], list[int]] = {}
+    for epoch in range(20):
+        for anchor, partner, _ in epoch_terms(made, epoch):
+            if LABELS[anchor] == -1:
+                partners.setdefault((epoch, anchor), []).append(partner)
+    assert all(len(both) == 2 for both in partners.values())
+    different = np.mean([first != second for first, second in partners.values()])
+    assert different == pytest.approx(1 - 1 / 15, abs=0.1)  # 15 samples to draw from
+
+
 @pytest.mark.parametrize("sampling", ["one_tuple", "one_plus_one"])
 def test_triplets_are_one_for_each_anchor_with_a_positive(sampling: str) -> None:
     terms = epoch_terms(sampler("triplet", sampling=sampling, terms=4))
@@ -208,6 +220,9 @@ def test_an_epoch_depends_on_seed_and_number_alone(sampling: str) -> None:
         assert rows(kind, (4,), 2) == rows(kind, (4,), 2) == rows(kind, (9, 4, 1), 2, run=1)
         assert rows(kind, (4,), 2) != rows(kind, (4,), 3)
         assert rows(kind, (4,), 2) != rows(kind, (5,), 2)
+        if sampling != "all_in_batch":
+            anchors = [[term[0] for term in epoch_terms(sampler(kind, **SAMPLINGS[sampling]), e)] for e in (1, 2)]
+            assert anchors[0] != anchors[1]  # not only the partners change
         made = sampler(kind, seeds=(4,), **SAMPLINGS[sampling])
         list(made.epoch(1))  # drawing an earlier epoch shifts nothing
         assert [step.rows[0].tolist() for step in made.epoch(2)] == rows(kind, (4,), 2)

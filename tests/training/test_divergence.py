@@ -46,6 +46,14 @@ def test_a_diverged_run_stays_finite_and_dead() -> None:
     assert stack.alive.tolist() == [True, False, True]
 
 
+def test_a_dead_run_stays_dead_when_resumed() -> None:
+    stack, resumed = poisoned("contrastive", "one_tuple", math.nan), build(cell(SEEDS))
+    train(stack, epochs=1)
+    resumed.load(stack.state())
+    assert resumed.alive.tolist() == [True, False, True]
+    assert torch.equal(resumed.parameters, stack.parameters)
+
+
 def test_counts_say_which_run_diverged_at_which_step() -> None:
     stack, counts = poisoned("contrastive", "one_tuple", math.nan), Counts.start(3)
     expected = None

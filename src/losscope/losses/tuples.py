@@ -61,7 +61,7 @@ def batch_hard(embeddings: Tensor, labels: Tensor) -> Triplets:
     """
     squared = gram_squared_distances(embeddings.detach())
     same = same_class(labels)
-    differs = different_class(labels) & (labels != OUTLIER).unsqueeze(-1)
+    differs = different_class(labels)
     positive = torch.where(same, squared, -1.0).argmax(-1)
     negative = torch.where(differs, squared, torch.inf).argmin(-1)
     anchor = torch.arange(labels.shape[-1], device=labels.device).expand_as(labels)
