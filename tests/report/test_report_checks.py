@@ -73,7 +73,7 @@ def test_unequal_seeds(sound_record: Any) -> None:
 
 
 @pytest.mark.parametrize(("code", "loss", "epoch", "name"), [
-    ("below-input", "none", 0, "raw input"),
+    ("below-input", "none", 0, "input itself"),
     ("below-untrained", "contrastive", 0, "untrained network"),
 ])  # fmt: skip
 def test_training_that_made_it_worse(sound_record: Any, code: str, loss: str, epoch: int, name: str) -> None:

@@ -152,3 +152,14 @@ def test_the_split_protocol_is_named(write_record: Any, data: dict[str, str], sp
     assert row.cells[3] == ", ".join(f'{key} = "{value}"' for key, value in options.items())
     features = "backbone" in data or data["name"] == "features"
     assert summary.comparisons[0].subjects[0].label == ("frozen features" if features else "raw input")
+
+
+def test_one_name_with_two_margins_is_told_apart(write_record: Any) -> None:
+    one = write_record("one", losses=[{"name": "contrastive", "margin": 1.0}])
+    other = write_record("other", losses=[{"name": "contrastive", "margin": 0.5}])
+    shown = content(summarize([one, other]))
+    assert [row.cells[0] for group in shown.losses.groups for row in group.rows] == ["margin = 1.0", "margin = 0.5"]
+    assert shown.response is not None
+    assert [subject.label for subject in shown.response.legend] == ["contrastive", "contrastive (margin = 0.5)"]
+    push = shown.response.panels[1].traces
+    assert [max(x for x, y in zip(trace["x"], trace["y"], strict=True) if y > 0) for trace in push] == [0.98, 0.48]

@@ -58,8 +58,7 @@ def data_table(summary: Summary) -> Table:
 def losses_table(summary: Summary) -> Table:
     """Hyper-parameters of every loss, and how much training its runs had."""
     groups = [
-        Group(heading(part), tuple(_work(summary, part, subject) for subject in part.trained))
-        for part in summary.comparisons
+        Group(heading(part), tuple(_work(part, subject) for subject in part.trained)) for part in summary.comparisons
     ]
     columns = (Column("hyper-parameters", words=True), Column("updates"), Column("terms seen"), Column("samples embedded"),
                Column("runs", "seeds"), Column("CPU seconds, all runs"))  # fmt: skip
@@ -67,9 +66,9 @@ def losses_table(summary: Summary) -> Table:
     return Table("losses", "What each loss was given", caption, "loss", columns, tuple(groups))
 
 
-def _work(summary: Summary, comparison: Comparison, subject: Subject) -> Row:
+def _work(comparison: Comparison, subject: Subject) -> Row:
     runs = comparison.runs_of(subject)
-    settings = ", ".join(f"{key} = {_value(value)}" for key, value in summary.hyperparameters(subject).items())
+    settings = ", ".join(f"{key} = {_value(value)}" for key, value in comparison.hyperparameters[subject].items())
     # Runs of one group share its time; a group's runs have equal times to the last digit.
     seconds = sum({run.cpu_seconds for run in runs})
     counts = (span([getattr(run, name) for run in runs]) for name in ("updates", "terms", "samples"))

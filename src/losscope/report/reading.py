@@ -60,7 +60,7 @@ class StudyRecord:
     study: Study
     manifest: Mapping[str, Any]
     runs: tuple[RunRecord, ...]
-    hyperparameters: Mapping[tuple[str, str], Mapping[str, Any]]  # (loss, variant) -> resolved values
+    hyperparameters: Mapping[tuple[str, str, str, str], Mapping[str, Any]]  # (data, protocol, loss, variant) -> values
     renamed: Mapping[str, str]  # protocol -> its name here
 
     @property
@@ -139,7 +139,10 @@ def _read_one(folder: Path, before: Sequence[RunRecord]) -> tuple[StudyRecord, p
     names = sorted({run.protocol for run in runs.values() if taken.get(_place(run), run.run) != run.run})
     renamed = {name: f"{name} ({study.name})" for name in names}
     kept = [replace(run, protocol=renamed.get(run.protocol, run.protocol)) for run in runs.values()]
-    hyperparameters = {(group["loss"], group["variant"]): group["hyperparameters"] for group in groups}
+    hyperparameters = {
+        (of["dataset"], renamed.get(of["protocol"], of["protocol"]), of["loss"], of["variant"]): of["hyperparameters"]
+        for of in groups
+    }
     record = StudyRecord(folder, study, manifest, tuple(kept), hyperparameters, renamed)
     return record, _rename(measurements, renamed), len({run.run for run in found}) - len(runs)
 

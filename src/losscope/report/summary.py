@@ -69,6 +69,7 @@ class Comparison:
     curves: Mapping[tuple[Subject, str], Curve]
     class_variances: Mapping[Subject, Mapping[int, Mapping[int, float]]]  # class -> seed -> variance, train
     planes: Mapping[Subject, Plane]
+    hyperparameters: Mapping[Subject, Mapping[str, Any]]  # of the losses, defaults filled in
     runs: tuple[RunRecord, ...]  # those that are done
     drawn_per_seed: bool  # each seed has data, and so classes, of its own
 
@@ -141,13 +142,6 @@ class Summary:
         read = {part.dataset for part in self.comparisons if not part.protocol.startswith(FITTED)}
         return tuple(part for part in self.comparisons
                      if part.dataset not in read or not part.protocol.startswith(FITTED))  # fmt: skip
-
-    def hyperparameters(self, subject: Subject) -> Mapping[str, Any]:
-        """The resolved hyper-parameters of a loss variant; empty for inputs and untrained networks."""
-        for study in self.studies:
-            if found := study.hyperparameters.get((subject.loss, subject.variant)):
-                return found
-        return {}
 
     def trained_means(self, measure: Measure) -> list[tuple[Comparison, Subject, float]]:
         """Mean of the measure for each loss of each comparison that has it."""

@@ -44,10 +44,11 @@ def active_by_construction(summary: Summary) -> list[str] | None:
 
 def equal_margin(summary: Summary) -> list[str] | None:
     """One margin for losses to which it means different things."""
-    margins: dict[float, list[str]] = {}
-    for subject in summary.subjects:
-        if (margin := summary.hyperparameters(subject).get("margin")) is not None:
-            margins.setdefault(float(margin), []).append(subject.label)
+    margins: dict[float, dict[str, None]] = {}
+    for comparison in summary.comparisons:
+        for subject, settings in comparison.hyperparameters.items():
+            if (margin := settings.get("margin")) is not None:
+                margins.setdefault(float(margin), {})[subject.label] = None
     if not margins:
         return None
     shared = [f"{', '.join(labels)} (m = {margin:g})" for margin, labels in margins.items() if len(labels) > 1]

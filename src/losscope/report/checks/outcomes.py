@@ -18,7 +18,7 @@ MEMORIZED = 2.0
 
 def below_input(summary: Summary) -> list[str] | None:
     """Losses that retrieve or classify worse than the raw input."""
-    return _below(summary, "input", "The raw input, without any training,")
+    return _below(summary, "input", "The input itself, without any training,")
 
 
 def below_untrained(summary: Summary) -> list[str] | None:
@@ -71,7 +71,7 @@ def near_simplex(summary: Summary) -> list[str]:
     said = []
     for comparison, subject, mean in summary.trained_means(INTER_TRAIN):
         classes, loose = comparison.classes.get("train", 0), comparison.mean(subject, INTRA_TRAIN)
-        if classes < 2 or loose is None:
+        if classes < 2 or loose is None or loose >= 1:
             continue
         # For unit-length embeddings and equal classes: mean d² = 2C/(C-1) · (1 - v - |mean centroid|²).
         bound = math.sqrt(2 * classes / (classes - 1) * (1 - loose))
@@ -93,7 +93,7 @@ def label_blind(summary: Summary) -> list[str] | None:
         return None
     said = []
     for comparison, subject, mean in found:
-        floor = float(summary.hyperparameters(subject).get("margin", 1.0)) ** 2 / 4
+        floor = float(comparison.hyperparameters[subject].get("margin", 1.0)) ** 2 / 4
         if abs(mean - floor) < NEAR * floor:
             said.append(
                 f"{comparison.title}, {subject.label}: the loss ends at {number(mean)}, the m²/4 = {number(floor)} of a "

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from losscope import cards
 from losscope.cards import Response
 from losscope.report.figures import Figure, Panel, axis, csv_text, plain, short
 from losscope.report.formatting import number
-from losscope.report.subjects import Subject
+from losscope.report.subjects import DASHES, Subject
 from losscope.report.summary import Summary
 from losscope.report.tables import Column, Group, Row, Table
 
@@ -25,7 +26,7 @@ Curves = dict[str, Callable[[float], Response]]
 
 def response_figure(summary: Summary, anchor: str) -> Figure | None:
     """The curves of every loss variant of the report that has a closed form; None if there is none."""
-    known = {subject: curves for subject in summary.subjects if (curves := _curves(summary, subject))}
+    known = {subject: curves for subject, settings in _variants(summary) if (curves := _curves(subject.loss, settings))}
     if not known:
         return None
     panels = (
@@ -49,18 +50,30 @@ def response_figure(summary: Summary, anchor: str) -> Figure | None:
     )
 
 
-def _curves(summary: Summary, subject: Subject) -> Curves | None:
+def _variants(summary: Summary) -> Iterator[tuple[Subject, Mapping[str, Any]]]:
+    """Every loss with its hyper-parameters; where studies give a loss others under one name, the name says which."""
+    seen: dict[Subject, list[Mapping[str, Any]]] = {}
+    for comparison in summary.comparisons:
+        for subject, settings in comparison.hyperparameters.items():
+            before = seen.setdefault(subject, [])
+            if settings not in before:
+                words = ", ".join(f"{key} = {value}" for key, value in settings.items())
+                dash = DASHES[(DASHES.index(subject.dash) + len(before)) % len(DASHES)]
+                yield (replace(subject, name=f"{subject.label} ({words})", dash=dash) if before else subject), settings
+                before.append(settings)
+
+
+def _curves(loss: str, settings: Mapping[str, Any]) -> Curves | None:
     """The two sides of a loss, by distance; None without a closed form."""
-    settings = summary.hyperparameters(subject)
     margin = settings.get("margin")
     if not isinstance(margin, int | float):
         return None
-    if subject.loss == "contrastive":
+    if loss == "contrastive":
         return {
             "positive": cards.contrastive_positive,
             "negative": lambda distance: cards.contrastive_negative(distance, margin=margin),
         }
-    if subject.loss == "triplet":
+    if loss == "triplet":
         squared = bool(settings.get("squared", False))
         return {
             "positive": lambda distance: cards.triplet_positive(

@@ -60,6 +60,6 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   boxes.filter((box) => box.dataset.drawn).forEach(draw);
 });
 addEventListener("beforeprint", () => {
-  document.querySelectorAll("details.more").forEach((part) => { part.open = true; });
+  document.querySelectorAll("details.more, .checks details").forEach((part) => { part.open = true; });
   boxes.filter((box) => !box.dataset.drawn).forEach(draw);
 });
