@@ -65,6 +65,8 @@ def test_equation_3_is_the_spread_of_the_centroids(labels: list[int], seed: int)
     spread = (centroids - centroids.mean(0)).square().sum(-1).mean()
     squared = inter_class_squared_distance_mean(z, given_labels)
     torch.testing.assert_close(squared, 2 * classes / (classes - 1) * spread)
+    budget = 1 - intra_class_variance_mean(z, given_labels) - centroids.mean(0).square().sum()
+    torch.testing.assert_close(squared, 2 * classes / (classes - 1) * budget)
     assert squared <= 2 * classes / (classes - 1) + 1e-12
     assert inter_class_distance_mean(z, given_labels) ** 2 <= squared + 1e-12  # Jensen
 
