@@ -23,7 +23,8 @@ def test_study_writes_record_and_report(cli: Cli, tmp_path: Path) -> None:
     assert "losscope study quick" in called.out  # the command that repeats the run
     manifest = json.loads((tmp_path / "o" / "manifest.json").read_text())
     assert manifest["invocations"][0]["packages"]["torch"]
-    assert set(manifest["data_fingerprints"]) == {"synthetic", "digits"}
+    assert manifest["data"]["digits"]["split_protocol"] == "stratified_half"
+    assert set(manifest["data"]["synthetic"]["fingerprints"]) == {"0"}
 
 
 def test_json_is_one_document_on_stdout_and_nothing_else(cli: Cli, tmp_path: Path) -> None:

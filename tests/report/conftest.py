@@ -124,6 +124,7 @@ def write_record(tmp_path: Path) -> WriteRecord:
         edit: Edit | None = None,
         fingerprint: str | None = None,
         salt: str = "",
+        split_protocol: str = "fresh_draw",
     ) -> Path:
         folder = tmp_path / name
         study: Study = parse({"name": name, "seeds": seeds, "data": datasets, "protocol": protocols, "loss": losses})
@@ -133,6 +134,15 @@ def write_record(tmp_path: Path) -> WriteRecord:
             folder / "manifest.json",
             {
                 "schema": 1,
+                "data": {
+                    data.get("label", data["name"]): {
+                        "split_protocol": split_protocol,
+                        "note": "A note of its reader.",
+                        "source": {key: data[key] for key in ("backbone",) if key in data},
+                        "fingerprints": {},
+                    }
+                    for data in datasets
+                },
                 "invocations": [
                     {
                         "command": ["/opt/bin/losscope", "study", name],

@@ -140,14 +140,15 @@ def test_every_term_is_in_the_glossary(write_record: Any) -> None:
     ({"name": "cifar10", "label": "cifar10+efficientnet_lite0", "backbone": "efficientnet_lite0"}, "official"),
     ({"name": "cub200", "label": "cub200/class_disjoint"}, "class_disjoint"),
     ({"name": "digits", "label": "mine", "split": "class_disjoint"}, "class_disjoint"),
-    ({"name": "features", "label": "mine", "path": "file.npz"}, ""),
+    ({"name": "features", "label": "mine", "path": "file.npz"}, "given"),
 ])  # fmt: skip
 def test_the_split_protocol_is_named(write_record: Any, data: dict[str, str], split: str) -> None:
-    summary = summarize(write_record(datasets=[data]))
+    summary = summarize(write_record(datasets=[data], split_protocol=split))
     assert summary.comparisons[0].split_protocol == split
     shown = content(summary)
     assert split in shown.overview.groups[0].label
     row = shown.data.groups[0].rows[0]
+    assert row.cells[4].endswith("A note of its reader.")
     options = {key: value for key, value in data.items() if key not in ("name", "label")}
     assert row.cells[3] == ", ".join(f'{key} = "{value}"' for key, value in options.items())
     features = "backbone" in data or data["name"] == "features"

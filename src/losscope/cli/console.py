@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -178,7 +179,10 @@ def summary_table(folder: Path) -> None:
     from losscope.report import summarize, summary_table
 
     headers, rows = summary_table(summarize([folder]))
-    table = Table(*headers)
+    table = Table(box=box.SIMPLE, caption="means over n seeds ± half of the 95 % t interval", caption_justify="left")
+    for header in headers:
+        table.add_column(header, overflow="fold")
+    narrow = out.width < 120
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(cell.replace(" ± ", "\n± ") if narrow else cell for cell in row))
     out.print(table)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from losscope.report.reading import StudyRecord
 from losscope.study import Data
@@ -48,19 +49,21 @@ def entry(studies: Sequence[StudyRecord], dataset: str) -> Data | None:
 
 
 def split_protocol(studies: Sequence[StudyRecord], dataset: str) -> str:
-    """How the splits were made, by name; empty if neither the study nor the data set's name says it."""
-    data = entry(studies, dataset)
-    if data and "split" in data.options:
-        return str(data.options["split"])
-    if "/" in dataset:
-        return dataset.rpartition("/")[2].partition("+")[0]
-    return next((about.get("split", "") for name, about in known().items() if same_data(dataset, name)), "")
+    """How the splits were made, by name; empty if the record doesn't say it."""
+    return str(recorded(studies, dataset).get("split_protocol", ""))
+
+
+def recorded(studies: Sequence[StudyRecord], dataset: str) -> Mapping[str, Any]:
+    """What the manifest of the first study that used a data set says of it."""
+    every: Iterator[Mapping[str, Any]] = (study.manifest.get("data", {}).get(dataset, {}) for study in studies)
+    return next((about for about in every if about), {})
 
 
 def trained_on_features(studies: Sequence[StudyRecord], dataset: str) -> bool:
-    """Whether frozen features were trained on, as far as the study says."""
+    """Whether frozen features were trained on, as far as the record says."""
     data = entry(studies, dataset)
-    return data is not None and (data.name == GIVEN_FEATURES or data.options.get("backbone", "pixels") != "pixels")
+    given = data is not None and data.name == GIVEN_FEATURES
+    return given or "backbone" in recorded(studies, dataset).get("source", {})
 
 
 def options(studies: Sequence[StudyRecord], dataset: str) -> str:
@@ -69,6 +72,7 @@ def options(studies: Sequence[StudyRecord], dataset: str) -> str:
     return ", ".join(f"{key} = {json.dumps(value)}" for key, value in data.options.items()) if data else ""
 
 
-def about(dataset: str) -> str:
-    """What a reader must know of the data, as far as it has a name that is known."""
-    return next((about["text"] for name, about in known().items() if same_data(dataset, name)), "")
+def about(studies: Sequence[StudyRecord], dataset: str) -> str:
+    """What a reader must know of the data: by name, and what its reader found in the files."""
+    text = next((about["text"] for name, about in known().items() if same_data(dataset, name)), "")
+    return " ".join(part for part in (text, recorded(studies, dataset).get("note", "")) if part)

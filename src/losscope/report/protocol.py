@@ -47,7 +47,13 @@ def data_table(summary: Summary) -> Table:
     for part in summary.comparisons:
         classes = ", ".join(f"{split} {count}" for split, count in part.classes.items())
         drawn = "drawn anew by each seed" if part.drawn_per_seed else "the same for every seed"
-        cells = (part.split_protocol, classes, drawn, options(summary.studies, part.dataset), about(part.dataset))
+        cells = (
+            part.split_protocol,
+            classes,
+            drawn,
+            options(summary.studies, part.dataset),
+            about(summary.studies, part.dataset),
+        )
         rows[part.dataset] = Row(part.dataset, cells)
     names = ("split protocol", "classes by split", "data", "options", "what it is")
     columns = tuple(Column(name, words=True) for name in names)

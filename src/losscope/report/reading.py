@@ -129,7 +129,7 @@ def _read_one(folder: Path, before: Sequence[RunRecord]) -> tuple[StudyRecord, p
     study = parse(document, str(folder / "study.json"))
     manifest = read_json(folder / "manifest.json") if (folder / "manifest.json").is_file() else {}
     groups = [read_json(group / "group.json") for group in table.groups(folder)]
-    prints = manifest.get("data_fingerprints", {})
+    prints = {name: about["fingerprints"] for name, about in manifest.get("data", {}).items()}
     found = sorted(
         table.read_runs(folder),  # where data changed under a study, the runs on the present data hold
         key=lambda run: prints.get(run.dataset, {}).get(str(run.seed)) == run.data_fingerprint,

@@ -160,9 +160,7 @@ def _write_manifest(folder: Path, study: Study, planned: Plan, device: str) -> N
     """Add this invocation: what the numbers were made with."""
     path = folder / "manifest.json"
     manifest: dict[str, Any] = read_json(path) if path.is_file() else {"schema": SCHEMA_VERSION, "invocations": []}
-    manifest["data_fingerprints"] = {
-        name: {str(seed): value for seed, value in prints.items()} for name, prints in planned.fingerprints.items()
-    }
+    manifest["data"] = manifest.get("data", {}) | dict(planned.data)
     manifest["invocations"].append(
         {
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

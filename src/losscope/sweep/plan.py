@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from losscope import data
+from losscope.data.dataset import Dataset
 from losscope.errors import InvalidStudy, UnknownName
 from losscope.files import read_json
 from losscope.losses import LOSSES
@@ -27,7 +28,17 @@ class Plan:
 
     units: tuple[Unit, ...]
     finished: int  # runs
-    fingerprints: Mapping[str, Mapping[int, str]]  # data set -> seed -> fingerprint
+    data: Mapping[str, Mapping[str, Any]]  # data set -> what a reader of its numbers must know
+
+
+@dataclass(frozen=True)
+class Described:
+    """A cell with what its data decide."""
+
+    cell: Cell
+    dataset: str  # the data set's name in tables
+    fingerprints: Mapping[int, str]  # of each seed's data
+    chunk: int | None  # how many runs to stack; None: all
 
 
 def resolve(choice: LossChoice, loss: Loss) -> LossChoice:
@@ -40,12 +51,12 @@ def plan(study: Study, folder: Path, place: Place, loading: Progress | None = No
     present = _present(folder)
     units: list[Unit] = []
     finished = 0
-    fingerprints: dict[str, dict[int, str]] = {}
-    for cell, prints, name, chunk in _described(study, place, loading):
-        fingerprints.setdefault(name, {}).update(prints)
+    about: dict[str, Mapping[str, Any]] = {}
+    for described in _described(study, place, loading, about):
+        cell, prints = described.cell, described.fingerprints
         runs = {seed: _run_digest(cell, seed, prints[seed], place.extensions) for seed in cell.seeds}
         shared = {
-            "dataset": name,
+            "dataset": described.dataset,
             "protocol": cell.protocol.name,
             "loss": cell.loss.name,
             "variant": cell.loss.variant,
@@ -61,7 +72,7 @@ def plan(study: Study, folder: Path, place: Place, loading: Progress | None = No
                 finished += len(by_folder[where])
             else:  # interrupted or failed: goes on with the membership it had
                 units.append(Unit(replace(cell, seeds=tuple(group["seeds"])), where, group))
-        size = chunk or max(len(missing), 1)
+        size = described.chunk or max(len(missing), 1)
         for start in range(0, len(missing), size):
             seeds = tuple(missing[start : start + size])
             group = {
@@ -72,43 +83,48 @@ def plan(study: Study, folder: Path, place: Place, loading: Progress | None = No
                 "hyperparameters": dict(cell.loss.hyperparameters),
             }
             units.append(Unit(replace(cell, seeds=seeds), folder / "groups" / _folder_name(group), group))
-    return Plan(tuple(units), finished, fingerprints)
+    return Plan(tuple(units), finished, about)
 
 
 def _described(
-    study: Study, place: Place, loading: Progress | None
-) -> list[tuple[Cell, dict[int, str], str, int | None]]:
-    """Every cell, resolved, with the fingerprint of each seed's data, the data set's name in tables and how many runs
-    to stack; before the cells of a protocol the one that measures its inputs themselves."""
+    study: Study, place: Place, loading: Progress | None, about: dict[str, Mapping[str, Any]]
+) -> Iterator[Described]:
+    """Every cell, resolved; before the cells of a protocol the one that measures its inputs themselves.
+
+    Fills `about` with what the manifest says of each data set.
+    """
     _check_names(study, place.extensions)
-    described: list[tuple[Cell, dict[int, str], str, int | None]] = []
+    cells = study.cells()
     for entry in study.data:
         per_seed = data.draws_per_seed(entry.name, entry.options)
         drawn = study.seed_list if per_seed else study.seed_list[:1]
-        datasets = {
-            seed: data.load(
-                entry.name,
-                folder=place.data_folder,
-                seed=seed,
-                device=place.device,
-                progress=loading,
-                **entry.options,
-            )
-            for seed in drawn
-        }
-        prints = {seed: datasets[seed if per_seed else drawn[0]].fingerprint for seed in study.seed_list}
-        name = entry.label or datasets[drawn[0]].name
-        cells = [cell for cell in study.cells() if cell.data == entry]
-        for protocol in dict.fromkeys(cell.protocol for cell in cells):
-            prepare(datasets[drawn[0]], protocol)
-            encoder = place.extensions.encoder(protocol.model, datasets[drawn[0]].input_shape)
-            chunk = protocol.chunk or encoder.chunk
-            described.append((Cell(entry, protocol, LossChoice(INPUTS, "input", ()), drawn), prints, name, None))
+        given = {"folder": place.data_folder, "device": place.device, "progress": loading, **entry.options}
+        datasets = {seed: data.load(entry.name, seed=seed, **given) for seed in drawn}
+        first = datasets[drawn[0]]
+        prints = {seed: datasets.get(seed, first).fingerprint for seed in study.seed_list}
+        name = entry.label or first.name
+        if name in about:
+            raise InvalidStudy(f"two data sets of the study are called '{name}' in tables; give one of them a label")
+        about[name] = _about(first, prints)
+        for protocol in dict.fromkeys(cell.protocol for cell in cells if cell.data == entry):
+            prepare(first, protocol)
+            encoder = place.extensions.encoder(protocol.model, first.input_shape)
+            yield Described(Cell(entry, protocol, LossChoice(INPUTS, "input", ()), drawn), name, prints, None)
             for cell in cells:
-                if cell.protocol == protocol:
-                    loss = place.extensions.loss(cell.loss.name)
-                    described.append((replace(cell, loss=resolve(cell.loss, loss)), prints, name, chunk))
-    return described
+                if cell.data == entry and cell.protocol == protocol:
+                    choice = resolve(cell.loss, place.extensions.loss(cell.loss.name))
+                    yield Described(replace(cell, loss=choice), name, prints, protocol.chunk or encoder.chunk)
+
+
+def _about(dataset: Dataset, fingerprints: Mapping[int, str]) -> dict[str, Any]:
+    return {
+        "split_protocol": dataset.split_protocol,
+        "note": dataset.note,
+        "shares_classes": dataset.shares_classes,
+        "source": dict(dataset.source),
+        "samples": {name: len(split) for name, split in dataset.splits.items()},
+        "fingerprints": {str(seed): value for seed, value in fingerprints.items()},
+    }
 
 
 def _check_names(study: Study, extensions: Extensions) -> None:
