@@ -79,7 +79,9 @@ def _value(text: str) -> Any:
 
 def _put(part: Any, path: list[str], value: Any, setting: str) -> None:
     if isinstance(part, list):
-        named = [entry for entry in part if isinstance(entry, dict) and path[0] in (entry.get("label"), entry.get("name"))]
+        named = [
+            entry for entry in part if isinstance(entry, dict) and path[0] in (entry.get("label"), entry.get("name"))
+        ]
         for entry in named or part:
             _put(entry, path[1:] if named else path, value, setting)
     elif not isinstance(part, dict) or not path:
