@@ -72,6 +72,7 @@ def test_a_study_leaves_its_rows(trained: Path) -> None:
             anchors = 35 if record.loss == "contrastive" else 32  # an outlier has a negative, but no positive
             assert record.terms == 2 * anchors
             assert record.updates == 2 * -(-anchors // 16)
+            assert record.samples == record.terms * (2 if record.loss == "contrastive" else 3)
 
 
 def test_the_rows_are_those_of_the_contract(trained: Path) -> None:
