@@ -1,9 +1,7 @@
 """Exact nearest neighbors by cosine similarity, in blocks of queries: never an N x N matrix.
 
 Similarities are compared at a resolution of 2⁻²⁰ (about 1e-6), ten times the rounding error of a float32 dot
-product: two neighbors nearer than that are tied.
-Ties are resolved by expectation over a random order, so a collapsed space scores
-what chance scores, whatever the order of its rows.
+product: two neighbors nearer than that are tied. What becomes of ties is for the measures to say.
 """
 
 from __future__ import annotations

@@ -159,6 +159,20 @@ class Study(Frozen):
         names = [protocol.name for protocol in self.protocol]
         if len(set(names)) < len(names):
             raise ValueError(f"protocol names must differ; found {names}")
+        losses = [f"{choice.name} {choice.variant}".strip() for loss in self.loss for choice in loss.variants()]
+        if len(set(losses)) < len(losses):
+            raise ValueError(
+                f"losses must differ in name or variant; found {losses}: write several values of one loss as a list"
+            )
+        if empty := [loss.name for loss in self.loss if not loss.variants()]:
+            raise ValueError(f"loss '{empty[0]}' has a hyper-parameter without a value: its list is empty")
+        if unused := [
+            label
+            for label in labels
+            if all(label not in (*one.data, "") for one in self.protocol if one.data)
+            and all(one.data for one in self.protocol)
+        ]:
+            raise ValueError(f"no protocol uses the data set '{unused[0]}'; name it in a protocol's data, or remove it")
         if not self.seed_list or len(set(self.seed_list)) < len(self.seed_list) or min(self.seed_list) < 0:
             raise ValueError(
                 f"seeds = {self.seeds}; expected a positive count, or different seeds that are not negative"
@@ -182,8 +196,11 @@ class Study(Frozen):
         ]
 
     def comparable(self) -> dict[str, Any]:
-        """The study without its seeds: what may not change between two invocations on one folder."""
-        return self.model_dump(mode="json", exclude={"seeds", "note"})
+        """The study without what may change between two invocations on one folder: seeds, note, stacking."""
+        document = self.model_dump(mode="json", exclude={"seeds", "note"})
+        for protocol in document["protocol"]:
+            del protocol["chunk"]
+        return document
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,7 @@ def read_runs(folder: Path) -> list[RunRecord]:
     return [
         RunRecord(**{key: value for key, value in record.items() if key in names})
         for group in groups(folder)
-        for path in [group / "runs.json", group / "failed.json"]
+        for path in [group / "runs.json", group / "failed.json"][not (group / "runs.json").is_file() :][:1]
         if path.is_file()
         for record in read_json(path)
     ]
@@ -226,7 +226,9 @@ def select(
         table = table.filter(pc.equal(table[column], wanted))
     if epoch == "last":
         last = table.group_by(["run", "diagnostic"]).aggregate([("epoch", "max")])
-        joined = table.append_column("order", pa.array(range(table.num_rows))).join(last, ["run", "diagnostic"])
+        joined = table.append_column("order", pa.array(range(table.num_rows), pa.int64())).join(
+            last, ["run", "diagnostic"]
+        )
         table = table.take(joined.filter(pc.equal(joined["epoch"], joined["epoch_max"])).sort_by("order")["order"])
     elif isinstance(epoch, int):
         table = table.filter(pc.equal(table["epoch"], epoch))

@@ -206,3 +206,12 @@ def test_full_disk_ends_with_1_and_the_next_try_goes_on(tmp_path: Path, cli: Cli
     again = cli("study", "quick", "--out", out, *TINY)
     assert again.code == 0, again.err
     assert (out / "report.html").is_file()
+
+
+def test_losses_that_tables_cannot_tell_apart(cli: Cli, tmp_path: Path) -> None:
+    study = features(tmp_path, features=GOOD, label=LABELS)
+    twice = study.read_text() + '[[loss]]\nname = "triplet"\nsquared = true\n'
+    study.write_text(twice)
+    refused(cli("study", study, "--out", tmp_path / "o"), "differ in name or variant")
+    study.write_text(FEATURES.format(path=tmp_path / "f.npz") + "squared = []\n")
+    refused(cli("study", study, "--out", tmp_path / "o"), "its list is empty")

@@ -20,6 +20,7 @@ from losscope.cli.console import (
     show_plan,
     study_progress,
     summary_table,
+    told_when_interrupted,
 )
 from losscope.errors import InvalidInput, LosscopeError
 
@@ -75,12 +76,18 @@ def study(
             estimate = drive.estimate(loaded, out_folder, data=data, device=device, jobs=jobs, loading=loading)
         _print_json(estimate.document()) if as_json else show_plan(estimate)
         return
-    with study_progress() as (loading, progress):
+    with study_progress() as (loading, progress), told_when_interrupted():
         result = drive.run(loaded, out_folder, data=data, device=device, jobs=jobs, loading=loading, progress=progress)
     show_failures(result)
     from losscope.report import write_report
 
-    html, markdown = write_report(out_folder)
+    try:
+        html, markdown = write_report(out_folder)
+    except InvalidInput as error:
+        if not result.failed:
+            raise
+        errors.print(f"The report was not written: {error}", markup=False, soft_wrap=True)
+        raise typer.Exit(1) from None
     if as_json:
         _print_json(
             {
@@ -248,12 +255,6 @@ def main() -> None:
     except LosscopeError as error:
         errors.print(f"[bold red]Error:[/bold red] {_escaped(str(error))}", soft_wrap=True, highlight=False)
         sys.exit(2)
-    except KeyboardInterrupt:
-        errors.print("Interrupted. The record so far is readable; repeat the command to go on.")
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
     except OSError as error:
         place = f" ({error.filename})" if error.filename else ""
         errors.print(

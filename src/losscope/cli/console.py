@@ -64,6 +64,16 @@ def study_progress() -> Iterator[tuple[Report, Callable[[Plan], Report]]]:
         yield _one_bar_each(bars), begin
 
 
+@contextmanager
+def told_when_interrupted() -> Iterator[None]:
+    """Say what Ctrl-C leaves behind; the program then ends with exit code 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        errors.print("Interrupted. The record so far is readable; repeat the command to go on.")
+        raise
+
+
 def _bars() -> Progress:
     return Progress(
         TextColumn("{task.description}"),

@@ -1,6 +1,6 @@
 """GREEDINESS: which terms still push, and how fast the loss and the classes settle.
 
-A term is active if its value exceeds 1e-8 (float32 never returns exactly 0 for the distance of two equal points).
+A term is active if its value exceeds 1e-8, so that rounding around 0 doesn't count.
 Native active ratios are not comparable across losses: a positive pair of contrastive loss is always active, so its
 ratio can't fall below the share of positives. Source: Zeng et al. 2025 (arXiv 2510.02161), section 2.3.
 """

@@ -17,8 +17,9 @@ def knn_accuracy(
 ) -> float:
     """Share of test samples whose k nearest training samples vote for their label (paper A: k = 5, Euclidean).
 
-    On unit-length embeddings (samples, dim) Euclidean and cosine order agree; inputs are normalized. A tied vote goes
-    to the smallest label, as in scikit-learn. Outliers neither vote nor are scored.
+    On unit-length embeddings (samples, dim) Euclidean and cosine order agree; inputs are normalized. Neighbors tied at
+    the k-th place share the places that are left, so the order of rows never decides. A tied vote goes to the smallest
+    label, as in scikit-learn. Outliers neither vote nor are scored.
     """
     known, asked = train_labels != OUTLIER, test_labels != OUTLIER
     gallery, votes = F.normalize(train[known].float(), dim=-1), train_labels[known]
@@ -26,8 +27,15 @@ def knn_accuracy(
     classes, place = torch.unique(votes, return_inverse=True)
     right = 0
     for rows, similarities in similarity_blocks(queries, gallery, block=block):
-        nearest = place[similarities.topk(min(k, len(gallery)), dim=1).indices]
-        counts = F.one_hot(nearest, len(classes)).sum(1)
+        values, nearest = similarities.topk(min(k, len(gallery)), dim=1)
+        counts = F.one_hot(place[nearest], len(classes)).sum(1).double()
+        tied = similarities == values[:, -1:]
+        shared = (tied.sum(1) > (values == values[:, -1:]).sum(1)).nonzero().squeeze(1)  # a tie that goes on beyond k
+        for query in shared.tolist():
+            nearer = values[query] > values[query, -1]
+            counts[query] = F.one_hot(place[nearest[query][nearer]], len(classes)).sum(0).double()
+            group = torch.bincount(place[tied[query]], minlength=len(classes)).double()
+            counts[query] += group * (len(nearer) - int(nearer.sum())) / group.sum()
         right += int((classes[counts.argmax(1)] == truth[rows]).sum())
     return right / len(truth)
 

@@ -36,7 +36,7 @@ def load(name: str | Path, settings: Iterable[str] = ()) -> Study:
 
 def _document(name: str | Path) -> tuple[dict[str, Any], str]:
     text = str(name)
-    if not (text.endswith(".toml") or "/" in text or Path(text).exists()):
+    if not (text.endswith(".toml") or "/" in text or Path(text).is_file()):
         if text not in shipped():
             raise UnknownName.of("study", text, shipped())
         content, where = (resources.files(__name__) / f"{text}.toml").read_text(encoding="utf-8"), text

@@ -165,7 +165,7 @@ def _write_manifest(folder: Path, study: Study, planned: Plan, device: str) -> N
         {
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "command": sys.argv,
-            "losscope": version("losscope"),
+            "losscope": _version("losscope"),
             "numerics": NUMERICS_VERSION,
             "python": platform.python_version(),
             "packages": {name: _version(name) for name in PACKAGES},

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 from losscope.table import RunRecord
+from losscope.training.records import GroupRecord
 from losscope.training.run import Place, Progress, Unit, run_unit
 
 
@@ -74,11 +77,12 @@ class Processes:
                     unit = self.units.pop(0)
                     ours, theirs = self.context.Pipe(duplex=False)
                     process = self.context.Process(target=_work, args=(unit, self.place, theirs), daemon=True)
-                    process.start()
+                    with _without_main():
+                        process.start()
                     theirs.close()
                     running[ours] = unit, process
                 for ready in wait(list(running)):
-                    assert isinstance(ready, Connection)
+                    ready = cast(Connection, ready)
                     unit, process = running[ready]
                     try:
                         message = ready.recv()
@@ -100,6 +104,18 @@ class Processes:
                 process.join()
 
 
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Hide the caller's script: a new process would run it again, and a unit needs nothing of it."""
+    main = sys.modules["__main__"]
+    hidden: dict[str, Any] = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        vars(main).update(hidden)
+
+
 def _work(unit: Unit, place: Place, connection: Connection) -> None:
     import signal
 
@@ -111,10 +127,10 @@ def _work(unit: Unit, place: Place, connection: Connection) -> None:
 
 
 def _lost(unit: Unit, exitcode: int | None) -> list[RunRecord]:
-    """Records for a process that died (out of memory, killed): failed here, resumed by the next invocation."""
+    """Record that a process died (out of memory, killed); the next invocation resumes its runs."""
     shared = {name: unit.group[name] for name in ("dataset", "protocol", "loss", "variant")}
     reason = "".join(traceback.format_exception_only(RuntimeError(f"the process ended with exit code {exitcode}")))
-    return [
+    records = [
         RunRecord(
             run=run,
             seed=seed,
@@ -133,3 +149,5 @@ def _lost(unit: Unit, exitcode: int | None) -> list[RunRecord]:
             unit.group["runs"], unit.group["seeds"], unit.group["data_fingerprints"], strict=True
         )
     ]
+    GroupRecord(unit.folder, unit.group).fail(records)
+    return records

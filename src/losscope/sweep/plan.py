@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from losscope import data
 from losscope.data.dataset import Dataset
-from losscope.errors import InvalidStudy, UnknownName
+from losscope.errors import InvalidInput, InvalidStudy, UnknownName
 from losscope.files import read_json
 from losscope.losses import LOSSES
 from losscope.losses.binding import bind
@@ -61,11 +61,12 @@ def plan(study: Study, folder: Path, place: Place, loading: Progress | None = No
             "loss": cell.loss.name,
             "variant": cell.loss.variant,
         }
-        missing = [seed for seed in cell.seeds if runs[seed] not in present]
+        place_of = {seed: (runs[seed], *shared.values()) for seed in cell.seeds}
+        missing = [seed for seed in cell.seeds if place_of[seed] not in present]
         by_folder: dict[Path, list[int]] = {}
         for seed in cell.seeds:
-            if runs[seed] in present:
-                by_folder.setdefault(present[runs[seed]], []).append(seed)
+            if place_of[seed] in present:
+                by_folder.setdefault(present[place_of[seed]], []).append(seed)
         for where in by_folder:
             group = read_json(where / "group.json")
             if (where / "runs.json").is_file():
@@ -128,6 +129,7 @@ def _about(dataset: Dataset, fingerprints: Mapping[int, str]) -> dict[str, Any]:
 
 
 def _check_names(study: Study, extensions: Extensions) -> None:
+    """Every name exists, and every loss has what its protocol's mining needs."""
     losses = {*LOSSES, *extensions.losses}
     for loss in study.loss:
         if loss.name not in losses:
@@ -141,6 +143,12 @@ def _check_names(study: Study, extensions: Extensions) -> None:
                 raise InvalidStudy(
                     f"protocol '{protocol.name}' mines triplets, but loss '{loss.name}' takes pairs; "
                     'set batch.mining = "none" or leave that loss out'
+                )
+            taken = inspect.signature(extensions.loss(loss.name).terms).parameters
+            if protocol.batch.mining == "semi_hard" and not {"margin", "squared"} <= set(taken):
+                raise InvalidStudy(
+                    f"protocol '{protocol.name}' mines semi-hard triplets by margin and squared, which loss '{loss.name}' "
+                    'does not take; set batch.mining = "none" or "batch_hard"'
                 )
 
 
@@ -158,18 +166,35 @@ def _run_digest(cell: Cell, seed: int, fingerprint: str, extensions: Extensions)
         decisive["protocol"] = {
             "inputs": cell.protocol.inputs,
             "outliers": cell.protocol.batch.outliers,
-            "name": cell.protocol.name,
         }
     if cell.loss.name in extensions.losses:
-        decisive["loss_source"] = inspect.getsource(extensions.losses[cell.loss.name].terms)
+        own = extensions.losses[cell.loss.name]
+        decisive["own_loss"] = [_source(own.terms), own.kind, own.stacking]
     if cell.protocol.model.name in extensions.models:
-        decisive["model_source"] = inspect.getsource(extensions.models[cell.protocol.model.name])
+        decisive["own_model"] = _source(extensions.models[cell.protocol.model.name])
     return digest(decisive)
 
 
-def _present(folder: Path) -> dict[str, Path]:
-    """Run digest -> folder of the group that holds it."""
-    return {run: path.parent for path in sorted(folder.glob("groups/*/group.json")) for run in read_json(path)["runs"]}
+def _source(function: Callable[..., Any]) -> list[str]:
+    """What a user's function computes, as far as text can tell: its source and the values it closes over."""
+    try:
+        closed = inspect.getclosurevars(function).nonlocals
+        return [inspect.getsource(function), repr(sorted(closed.items())), repr(inspect.signature(function))]
+    except (TypeError, OSError) as error:
+        raise InvalidInput(
+            f"the source of {function!r} can't be read ({error}), so its runs could not be told apart from another's; "
+            "hand in a function that is defined in a file"
+        ) from None
+
+
+def _present(folder: Path) -> dict[tuple[str, ...], Path]:
+    """Run digest and place in tables -> folder of the group that holds the run."""
+    return {
+        (run, *(group[name] for name in ("dataset", "protocol", "loss", "variant"))): path.parent
+        for path in sorted(folder.glob("groups/*/group.json"))
+        for group in [read_json(path)]
+        for run in group["runs"]
+    }
 
 
 def _folder_name(group: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from losscope.errors import InvalidStudy
 from losscope.losses.tuples import all_pairs, batch_hard, different_class, positive_pairs, same_class, semi_hard
 from losscope.seeds import generator
 from losscope.study import Batch
@@ -37,7 +38,6 @@ class Drawn:
     positive: np.ndarray
     negative: np.ndarray
     same: np.ndarray  # pairs only: is the partner the positive?
-    valid: np.ndarray
 
 
 class ClassIndex:
@@ -96,26 +96,33 @@ class Sampler:
 
     def _tuple_steps(self, epoch: int) -> Iterator[Step]:
         drawn = [self._draw(seed, index, epoch) for seed, index in zip(self.seeds, self.classes, strict=True)]
-        length = max(len(one.anchor) for one in drawn)
-        anchor, positive, negative, same, valid = (
-            torch.from_numpy(np.stack([np.pad(getattr(one, part), (0, length - len(one.anchor))) for one in drawn]))
-            for part in ("anchor", "positive", "negative", "same", "valid")
+        lengths = {len(one.anchor) for one in drawn}
+        if len(lengths) > 1:  # padding would give the shorter ones updates that they don't have alone
+            raise InvalidStudy(
+                f"the seeds of a stack have {sorted(lengths)} terms in an epoch; runs that train together need equal "
+                "numbers: repeat the command with --set protocol.chunk=1"
+            )
+        (length,) = lengths
+        anchor, positive, negative, same = (
+            torch.from_numpy(np.stack([getattr(one, part) for one in drawn]))
+            for part in ("anchor", "positive", "negative", "same")
         )
         partner = torch.where(same, positive, negative)
         parts = (anchor, partner) if self.kind == "pair" else (anchor, positive, negative)
         for start in range(0, length, self.batch.terms):
             cut = slice(start, start + self.batch.terms)
-            terms = valid[:, cut].shape[1]
+            terms = anchor[:, cut].shape[1]
             rows = torch.cat([part[:, cut] for part in parts], dim=1).to(self.device)
             places = torch.arange(len(parts) * terms, device=self.device).view(len(parts), terms)
-            ok = valid[:, cut].to(self.device)
+            ok = torch.ones_like(rows[:, :terms], dtype=torch.bool)
             if self.kind == "pair":
                 yield Step(rows, Pairs(places[0], places[1], same[:, cut].to(self.device), ok))
             else:
                 yield Step(rows, Triplets(places[0], places[1], places[2], ok))
 
     def _draw(self, seed: int, index: ClassIndex, epoch: int) -> Drawn:
-        """Partners for every row by row number, then the order: the same for pairs and triplets of one seed."""
+        """Partners for every row by row number, then the order: the same for pairs and triplets of one seed (but for
+        the order under one_plus_one, where there are twice as many pairs)."""
         samples = len(index.labels)
         uniform = generator(seed, "partners", epoch).random((3, samples))
         anchor = np.arange(samples)
@@ -134,7 +141,7 @@ class Sampler:
             possible = same | np.tile(index.has_negative, 2)
         order = generator(seed, "order", epoch).permutation(len(anchor))
         kept = order[possible[order]]
-        return Drawn(anchor[kept], positive[kept], negative[kept], same[kept], np.ones(len(kept), dtype=bool))
+        return Drawn(anchor[kept], positive[kept], negative[kept], same[kept])
 
     # partners from the batch -------------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """The one training loop. Every tensor has a leading run axis; a single run has length 1.
 
 Runs never meet: their losses are summed, never averaged, and every norm, mask and statistic is taken per run. A run
-whose loss or gradient is not finite keeps its slot with its gradient set to zero, so the others stay bit-identical.
+whose loss or gradient is not finite keeps its slot with its gradient set to zero from then on, and the others stay
+bit-identical.
 Nothing inside an epoch waits for the device: traces are read once, at its end.
 """
 

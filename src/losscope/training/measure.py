@@ -56,7 +56,7 @@ def geometry_rows(split: str, epoch: int, embedded: Embedded) -> Iterator[Row]:
 
 
 def _finite_runs(embedded: Embedded) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Index, embeddings and labels of each run that has not diverged: the others have no geometry and no neighbors."""
+    """Index, embeddings and labels of each run whose embeddings are finite: others have no geometry, no neighbors."""
     for run, (points, labels) in enumerate(zip(embedded.embeddings, embedded.labels, strict=True)):
         if bool(points.isfinite().all()):
             yield run, points, labels
@@ -138,7 +138,6 @@ def map_columns(run: str, split: str, epoch: int, points: Tensor, labels: Tensor
     rows = np.unique(np.linspace(0, len(points) - 1, min(MAP_ROWS, len(points))).astype(np.int64))
     chosen = points[torch.from_numpy(rows).to(points.device)].double()
     centered = chosen - chosen.mean(0)
-    # Rows or columns, whichever are fewer: the nonzero spectrum is the same.
     left, values, _ = torch.linalg.svd(centered, full_matrices=False)
     plane = F.pad(left[:, :2] * values[:2], (0, max(0, 2 - len(values))))  # one dimension has a flat plane
     farthest = plane.gather(0, plane.abs().argmax(0, keepdim=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -18,12 +19,13 @@ def prepare(dataset: Dataset, protocol: Protocol) -> Dataset:
     done: dict[int, np.ndarray] = {}  # splits that share inputs go on sharing them
     splits = {}
     for name, split in dataset.splits.items():
-        inputs = done.setdefault(id(split.inputs), scale(split.inputs))
-        splits[name] = _outliers(name, Split(inputs, split.labels), protocol, dataset)
+        if id(split.inputs) not in done:
+            done[id(split.inputs)] = scale(split.inputs)
+        splits[name] = _outliers(name, Split(done[id(split.inputs)], split.labels), protocol, dataset)
     return replace(dataset, splits=splits)
 
 
-def _scaling(dataset: Dataset, protocol: Protocol):  # type: ignore[no-untyped-def]
+def _scaling(dataset: Dataset, protocol: Protocol) -> Callable[[np.ndarray], np.ndarray]:
     if protocol.inputs == "raw":
         return lambda inputs: inputs
     if protocol.inputs == "unit_length":
@@ -63,7 +65,7 @@ def stack(datasets: list[Dataset], split: str) -> tuple[np.ndarray, np.ndarray, 
         raise InvalidStudy(
             f"the seeds of {datasets[0].name} have {split} splits of different sizes "
             f"{sorted({len(part) for part in parts})}; runs that train together need equal sizes: "
-            "set protocol.chunk = 1"
+            "repeat the command with --set protocol.chunk=1"
         )
     shared = all(part.inputs is parts[0].inputs for part in parts)
     return (parts[0].inputs if shared else np.stack([part.inputs for part in parts])), labels, shared

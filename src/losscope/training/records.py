@@ -19,7 +19,7 @@ from torch import Tensor
 
 from losscope.errors import DamagedRecord
 from losscope.evaluation import Retrieval
-from losscope.files import atomic, read_json, read_lines, read_parquet, write_json, write_table
+from losscope.files import atomic, read_lines, read_parquet, write_json, write_table
 from losscope.table import MAP, QUERY, RunRecord, measurement_table, record_rows, step_table
 
 Row = tuple[int, str | None, int, str, int | None, float | None]
@@ -32,6 +32,7 @@ class GroupRecord:
     def __init__(self, folder: Path, group: Mapping[str, Any]) -> None:
         self.folder, self.group = folder, dict(group)
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / "failed.json").unlink(missing_ok=True)  # of an earlier try
         if not (folder / "group.json").is_file():
             write_json(folder / "group.json", self.group)
 
@@ -132,9 +133,3 @@ def finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [finite(part) for part in value]
     return value
-
-
-def read_group(folder: Path) -> dict[str, Any]:
-    """What a group's folder says is in it."""
-    group: dict[str, Any] = read_json(folder / "group.json")
-    return group
