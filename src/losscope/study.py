@@ -166,12 +166,8 @@ class Study(Frozen):
             )
         if empty := [loss.name for loss in self.loss if not loss.variants()]:
             raise ValueError(f"loss '{empty[0]}' has a hyper-parameter without a value: its list is empty")
-        if unused := [
-            label
-            for label in labels
-            if all(label not in (*one.data, "") for one in self.protocol if one.data)
-            and all(one.data for one in self.protocol)
-        ]:
+        used = {label for protocol in self.protocol for label in protocol.data or labels}
+        if unused := [label for label in labels if label not in used]:
             raise ValueError(f"no protocol uses the data set '{unused[0]}'; name it in a protocol's data, or remove it")
         if not self.seed_list or len(set(self.seed_list)) < len(self.seed_list) or min(self.seed_list) < 0:
             raise ValueError(

@@ -127,13 +127,17 @@ def read_measurements(folder: Path, *, steps: bool = False) -> pa.Table:
 def read_runs(folder: Path) -> list[RunRecord]:
     """The records of all runs of a study that are done, diverged or failed."""
     names = {field.name for field in fields(RunRecord)}
+    ended = [path for group in groups(folder) if (path := _how_it_ended(group))]
     return [
         RunRecord(**{key: value for key, value in record.items() if key in names})
-        for group in groups(folder)
-        for path in [group / "runs.json", group / "failed.json"][not (group / "runs.json").is_file() :][:1]
-        if path.is_file()
+        for path in ended
         for record in read_json(path)
     ]
+
+
+def _how_it_ended(group: Path) -> Path | None:
+    """The file with a group's run records; None while it trains."""
+    return next((path for path in (group / "runs.json", group / "failed.json") if path.is_file()), None)
 
 
 def read_queries(folder: Path) -> pa.Table:

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from losscope import __version__
 from losscope.cli.console import (
-    data_table,
     errors,
     loading_progress,
     measurement_table,
     out,
+    print_json,
     show_failures,
     show_plan,
     study_progress,
     summary_table,
     told_when_interrupted,
 )
+from losscope.cli.data import app as data_app
+from losscope.cli.options import AsJson, DataFolder
 from losscope.errors import InvalidInput, LosscopeError
 
 app = typer.Typer(
@@ -32,11 +33,7 @@ app = typer.Typer(
     help="Shows what a metric-learning loss does to embeddings and to training, and tests whether one loss "
     "is really better than another.",
 )
-data_app = typer.Typer(no_args_is_help=True, help="Local data sets: what is there, and how to get what is not.")
 app.add_typer(data_app, name="data")
-
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, everything else on stderr.")]
-DataFolder = Annotated[Path | None, typer.Option("--data", help="Data folder (default: $LOSSCOPE_DATA).")]
 
 
 @app.command()
@@ -74,7 +71,7 @@ def study(
     if dry_run:
         with loading_progress() as loading:
             estimate = drive.estimate(loaded, out_folder, data=data, device=device, jobs=jobs, loading=loading)
-        _print_json(estimate.document()) if as_json else show_plan(estimate)
+        print_json(estimate.document()) if as_json else show_plan(estimate)
         return
     with study_progress() as (loading, progress), told_when_interrupted():
         result = drive.run(loaded, out_folder, data=data, device=device, jobs=jobs, loading=loading, progress=progress)
@@ -89,7 +86,7 @@ def study(
         errors.print(f"The report was not written: {error}", markup=False, soft_wrap=True)
         raise typer.Exit(1) from None
     if as_json:
-        _print_json(
+        print_json(
             {
                 "folder": str(out_folder),
                 "report": str(html),
@@ -124,7 +121,7 @@ def report(
 
     html, markdown = write_report(folders, out_folder)
     if as_json:
-        _print_json({"report": str(html), "markdown": str(markdown)})
+        print_json({"report": str(html), "markdown": str(markdown)})
     else:
         out.print(f"{html}\n{markdown}", soft_wrap=True, highlight=False)
 
@@ -152,7 +149,7 @@ def table(
         epoch="last" if epoch == "last" else int(epoch) if epoch else None,
     )
     if format == "json":
-        _print_json(rows.to_pylist())
+        print_json(rows.to_pylist())
     elif format == "csv":
         import pyarrow.csv
 
@@ -171,61 +168,13 @@ def list_(
 
     entries = listing(what)
     if as_json:
-        _print_json(entries if what == "all" else entries[what])
+        print_json(entries if what == "all" else entries[what])
         return
     for kind in KINDS:
         if kind in entries:
             out.print(f"[bold]{kind}[/bold]")
             for entry in entries[kind]:
                 out.print(f"  {entry['name']:<38}{entry['summary']}", highlight=False, markup=False, soft_wrap=True)
-
-
-@data_app.command("check")
-def data_check(data: DataFolder = None, as_json: AsJson = False) -> None:
-    """Say which local data sets are found, where, and how to get the others."""
-    from losscope.data.inventory import describe
-
-    found = describe(data)
-    if as_json:
-        _print_json(found)
-    else:
-        data_table(found)
-
-
-@data_app.command("fetch")
-def data_fetch(
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME|FILE",
-            help="mnist or fashion_mnist; or, with --url and --sha256, the path of any file inside the data folder.",
-        ),
-    ],
-    url: Annotated[str | None, typer.Option(help="Another mirror's folder, or the file's address.")] = None,
-    sha256: Annotated[str | None, typer.Option(help="Digest that the file must have.")] = None,
-    data: DataFolder = None,
-    as_json: AsJson = False,
-) -> None:
-    """Download a data set, or one file, into the data folder. Only what has the expected digest is kept."""
-    from losscope.data.fetch import fetch, fetch_dataset
-    from losscope.data.folders import data_folder
-
-    folder = data_folder(data)
-    if folder is None:
-        raise InvalidInput("there is no data folder to fetch to; give one with --data or set LOSSCOPE_DATA")
-    if sha256 and not url:
-        raise InvalidInput("--sha256 goes with --url: the address of the file that has this digest")
-    with loading_progress() as progress:
-        paths = (
-            [fetch(url, folder / name, sha256, progress=progress)]
-            if url and sha256
-            else fetch_dataset(name, folder=folder, url=url, progress=progress)
-        )
-    if as_json:
-        _print_json([str(path) for path in paths])
-    else:
-        for path in paths:
-            out.print(str(path), soft_wrap=True, highlight=False)
 
 
 def _version(wanted: bool) -> None:
@@ -241,11 +190,6 @@ def _options(
     ] = False,
 ) -> None:
     """Options of the program itself."""
-
-
-def _print_json(document: Any) -> None:
-    json.dump(document, sys.stdout, indent=1, ensure_ascii=False)
-    sys.stdout.write("\n")
 
 
 def main() -> None:
