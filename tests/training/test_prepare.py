@@ -95,5 +95,5 @@ def test_seeds_are_stacked_and_shared_inputs_are_kept_once() -> None:
 
 def test_seeds_of_different_sizes_don_t_stack() -> None:
     smaller = Dataset(name="d", splits={"train": Split(INPUTS[:3], LABELS[:3])}, split_protocol="p")
-    with pytest.raises(InvalidStudy, match=r"sizes \[3, 4\].*chunk = 1"):
+    with pytest.raises(InvalidStudy, match=r"sizes \[3, 4\].*chunk=1"):
         stack([dataset(), smaller], "train")
