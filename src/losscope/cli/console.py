@@ -197,15 +197,12 @@ def summary_table(folder: Path) -> None:
     from losscope.report import summarize, summary_table
 
     headers, rows = summary_table(summarize([folder]))
-    table = Table(
-        box=box.SIMPLE,
-        caption="means over n seeds ± half of the 95 % t interval",
-        caption_justify="left",
-    )
-    longest = max(len(word) for row in rows for word in row[1].split())  # no loss's name is broken
-    for place, header in enumerate(headers):
-        table.add_column(header, overflow="fold", min_width=longest if place == 1 else None)
     narrow = out.width < 120
-    for row in rows:
-        table.add_row(*(cell.replace(" ± ", "\n± ") if narrow else cell for cell in row))
-    out.print(table)
+    tables: list[Table] = []
+    for place, *cells in rows:
+        if place:  # the first row of a data set and protocol names them
+            tables.append(Table(*headers[1:], title=escape(place), title_justify="left", box=box.SIMPLE))
+        tables[-1].add_row(*(cell.replace(" ± ", "\n± ") if narrow else cell for cell in cells))
+    for table in tables:
+        out.print(table)
+    out.print("Means over n seeds ± half of the 95 % t interval.")
