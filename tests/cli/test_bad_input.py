@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cli.conftest import TINY, Cli
+from cli.conftest import TINY, Called, Cli
 
 FEATURES = """
 name = "mine"
@@ -28,10 +28,10 @@ name = "triplet"
 """
 
 
-def refused(called: object, *words: str) -> None:
+def refused(called: Called, *words: str) -> None:
     """The command ended with exit code 2 and one paragraph that has these words."""
-    assert called.code == 2, called  # type: ignore[attr-defined]
-    message = called.err  # type: ignore[attr-defined]
+    assert called.code == 2, called
+    message = called.err
     assert "Traceback" not in message
     for word in words:
         assert word in message, message
