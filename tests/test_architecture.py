@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "diagnostics": GROUND,
     "evaluation": GROUND | {"neighbors"},
     "criterion": GROUND | {"losses"},
-    "training": GROUND | {"table", "study", "data", "losses", "diagnostics", "evaluation"},
+    "training": GROUND | {"distances", "cards", "table", "study", "data", "losses", "diagnostics", "evaluation"},
     "testing": GROUND | {"losses", "training"},
     # right of it
     "statistics": {"errors", "table"},

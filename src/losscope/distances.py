@@ -8,8 +8,11 @@ direct form where there are about as many pairs as samples, the Gram form where 
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import relu, threshold
 
 EPSILON = 1e-12
@@ -50,3 +53,29 @@ def distances(squared: Tensor) -> Tensor:
     `threshold` is `clamp_min` with a vectorized backward pass, which counts in all pairs of a batch.
     """
     return threshold(squared, EPSILON, EPSILON).sqrt()
+
+
+def unit_length(points: Tensor) -> Tensor:
+    """z = x / |x| for each row of `points` (..., dim); 0 stays 0, with the gradient passed on unchanged."""
+    unit: Tensor = _UnitLength.apply(points)  # type: ignore[no-untyped-call]
+    return unit
+
+
+class _UnitLength(torch.autograd.Function):
+    """The gradient is the tangential part, (g - z (z·g)) / |x|, in one pass."""
+
+    @staticmethod
+    def forward(ctx: Any, points: Tensor) -> Tensor:
+        length = torch.linalg.vector_norm(points, dim=-1, keepdim=True)
+        length = torch.where(length == 0, 1.0, length)
+        unit: Tensor = points / length
+        ctx.save_for_backward(unit, length)
+        return unit
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        unit, length = ctx.saved_tensors
+        radial = (gradient * unit).sum(-1, keepdim=True)
+        tangential: Tensor = torch.addcmul(gradient, unit, radial, value=-1).div_(length)
+        return tangential

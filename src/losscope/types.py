@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:  # types are shared with the torch-free side
-    from torch import Tensor
+    from torch import Tensor, nn
 
 OUTLIER = -1
 """Label of a sample that belongs to no class: in no class statistic, and never half of a positive pair."""
 
-TermKind = Literal["pair", "triplet"]
+TermKind = Literal["pair", "triplet", "positive_pair", "anchor", "sample"]
 Stacking = Literal["native", "vmap", "loop"]
 
 
@@ -51,19 +51,55 @@ class BatchTriplets(NamedTuple):
     differs: Tensor  # (..., samples, samples) bool; True where the two rows are of different classes
 
 
-Tuples = Pairs | Triplets | BatchTriplets
+class Blocks(NamedTuple):
+    """N-pair blocks: in a block every positive pair is of another class, and the positives of the others are its
+    negatives. Terms (..., blocks, pairs)."""
+
+    anchor: Tensor  # (..., blocks, pairs) int64 row of the batch
+    positive: Tensor  # (..., blocks, pairs) int64 row of the batch
+    valid: Tensor  # (..., blocks, pairs) bool; False for padding
+
+
+class Contrasts(NamedTuple):
+    """Anchors, and which candidates each is drawn to and pushed from. A candidate may be neither (the anchor itself)."""
+
+    anchor: Tensor  # (..., anchors) int64 row of the batch
+    candidate: Tensor  # (..., candidates) int64 row of the batch
+    positive: Tensor  # (..., anchors, candidates) bool
+    negative: Tensor  # (..., anchors, candidates) bool
+
+
+class Samples(NamedTuple):
+    """Every row of a batch by itself, and the class vector that is its own. Terms (..., samples)."""
+
+    target: Tensor  # (..., samples) int64 place of the class among the class vectors; any place where not valid
+    valid: Tensor  # (..., samples) bool; False for an outlier
+
+
+Tuples = Pairs | Triplets | BatchTriplets | Blocks | Contrasts | Samples
 
 
 @dataclass(frozen=True)
 class Loss:
     """One line of the table `losscope.losses.LOSSES`.
 
-    terms      function `(embeddings (..., samples, dim), tuples, *, hyperparameters) -> LossTerms`
-    kind       what one term is made of
+    terms      function `(embeddings (..., samples, dim), tuples, *, hyperparameters) -> LossTerms`; with class
+               vectors it also takes the keyword `proxies` (..., classes, dim)
+    kind       what one term is made of: pair -> Pairs, triplet -> Triplets, positive_pair and anchor -> Contrasts
+               (Blocks with `blocks`), sample -> Samples
     saturates  whether a term can be exactly 0 with zero gradient
-    stacking   "native" if `terms` takes leading run axes and returns 0 with zero gradient for invalid terms;
-               "vmap" if it is written for one run and can be vectorised; "loop" if it must be called run by run
+    stacking   "native" if `terms` takes leading run axes, also in hyper-parameters that are numbers, and returns 0
+               with zero gradient for invalid terms; "vmap" if it is written for one run and can be vectorised;
+               "loop" if it must be called run by run
     reference  authors, venue, year
+    blocks     whether positive pairs come in N-pair blocks
+    proxies    whether it trains class vectors
+    training   hyper-parameters that the training loop reads rather than `terms`, with their defaults
+    may_be_0   hyper-parameters whose default is positive and which may be 0 all the same
+    residual   like `terms`, but each term's distance from its goal, 0 to 1: total variation between a softmax and
+               its target; None where the indicator of a term above 0 says it (hinges)
+    module     for a loss with state of its own: `(seed) -> module` makes one run's copy, whose
+               `forward(embeddings, tuples)` returns the terms and whose parameters are trained with the class vectors
     """
 
     terms: Callable[..., LossTerms]
@@ -71,3 +107,9 @@ class Loss:
     saturates: bool
     reference: str
     stacking: Stacking = "vmap"
+    blocks: bool = False
+    proxies: bool = False
+    training: Mapping[str, Any] = field(default_factory=dict)
+    may_be_0: tuple[str, ...] = ()
+    residual: Callable[..., LossTerms] | None = None
+    module: Callable[[int], nn.Module] | None = None

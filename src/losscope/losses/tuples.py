@@ -1,4 +1,4 @@
-"""Tuples of a batch made from its labels: all pairs, all triplets, and what mining leaves of them.
+"""Tuples of a batch made from its labels: all of each kind, and what mining leaves of them.
 
 A sample labelled -1 (an outlier) is never half of a positive pair; two outliers form no pair. Leading run axes
 pass through. Mining sees distances without gradient, by the loss's own distance.
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from losscope.distances import distances, entries, gram_squared_distances, rows
-from losscope.types import OUTLIER, BatchTriplets, Pairs, Triplets, Tuples
+from losscope.types import OUTLIER, BatchTriplets, Blocks, Contrasts, Loss, Pairs, Samples, Triplets, Tuples
 
 
 def same_class(labels: Tensor) -> Tensor:
@@ -53,6 +53,75 @@ def all_triplets(labels: Tensor) -> BatchTriplets:
     return BatchTriplets(*positive_pairs(labels), different_class(labels))
 
 
+def all_contrasts(labels: Tensor) -> Contrasts:
+    """Each sample of a batch with labels (..., N) against all others; an outlier is a negative, never an anchor."""
+    every = torch.arange(labels.shape[-1], device=labels.device)
+    return Contrasts(every, every, same_class(labels), different_class(labels) & (labels != OUTLIER).unsqueeze(-1))
+
+
+def all_samples(labels: Tensor) -> Samples:
+    """Each sample of a batch with labels (..., N), which are the places of its class vectors."""
+    return Samples(labels.clamp_min(0), labels != OUTLIER)
+
+
+def all_blocks(labels: Tensor, classes: int) -> Blocks:
+    """N-pair blocks of a batch with labels (..., N): each sample is the anchor of each other one of its class once.
+
+    Block (a, p) pairs the a-th sample of every class with the p-th. `classes` is the width of a block, the number of
+    classes where the batch was drawn, so that a batch gives the same whatever is stacked with it.
+    """
+    place = blocks_of(labels, classes)
+    ranks = place.shape[-1]
+    anchor, positive = (~torch.eye(ranks, dtype=torch.bool, device=labels.device)).nonzero().unbind(-1)
+    return _paired(place, anchor, positive)
+
+
+def single_blocks(labels: Tensor, classes: int) -> Blocks:
+    """N-pair blocks that use each sample of a batch with labels (..., N) at most once: samples 0 and 1 of every class,
+    then 2 and 3, and so on. A class's last odd sample is left out."""
+    place = blocks_of(labels, classes)
+    anchor = torch.arange(0, place.shape[-1] - 1, 2, device=labels.device)
+    return _paired(place, anchor, anchor + 1)
+
+
+def blocks_of(labels: Tensor, classes: int) -> Tensor:
+    """(..., classes, ranks) int64: the row of the r-th sample of each class of a batch, -1 where there is none.
+
+    The classes of a batch in order of their labels; at least one rank. Reads the labels: for the host.
+    """
+    samples = labels.shape[-1]
+    flat = labels.reshape(-1, samples)
+    runs = len(flat)
+    order = flat.sort(dim=-1, stable=True)
+    starts = torch.ones_like(flat, dtype=torch.bool)
+    starts[:, 1:] = order.values[:, 1:] != order.values[:, :-1]
+    first = torch.where(starts, torch.arange(samples, device=labels.device), 0).cummax(-1).values
+    rank = torch.arange(samples, device=labels.device) - first
+    kept = order.values != OUTLIER
+    slot = (starts & kept).cumsum(-1) - 1
+    table = torch.full((runs, classes, max(int((rank * kept).max()) + 1, 2)), -1, device=labels.device)
+    run = torch.arange(runs, device=labels.device).unsqueeze(-1).expand_as(flat)
+    table[run[kept], slot[kept], rank[kept]] = order.indices[kept]
+    return table.view(*labels.shape[:-1], *table.shape[-2:])
+
+
+def _paired(place: Tensor, anchor: Tensor, positive: Tensor) -> Blocks:
+    one, other = (place[..., rank].transpose(-1, -2) for rank in (anchor, positive))
+    valid = (one >= 0) & (other >= 0)
+    return Blocks(one.clamp_min(0), other.clamp_min(0), valid)
+
+
+def all_tuples(loss: Loss, labels: Tensor, classes: int) -> Tuples:
+    """All tuples that a loss takes, of a batch with labels (..., N); `classes` as in `all_blocks`."""
+    if loss.kind == "pair":
+        return all_pairs(labels)
+    if loss.kind == "triplet":
+        return all_triplets(labels)
+    if loss.kind == "sample":
+        return all_samples(labels)
+    return all_blocks(labels, classes) if loss.blocks else all_contrasts(labels)
+
+
 def batch_hard(embeddings: Tensor, labels: Tensor) -> Triplets:
     """For each anchor its farthest positive and its nearest negative: (..., N) triplets.
 
@@ -86,7 +155,11 @@ def semi_hard(embeddings: Tensor, triplets: BatchTriplets, *, margin: float, squ
 
 def for_each_run(tuples: Tuples, runs: int) -> Tuples:
     """The tuples with a run axis on every part: a part that all runs share is repeated, as a view."""
-    own_axes = {"differs": 2}  # every other part of a tuple is a list
+    own_axes = {"differs": 2}  # most parts of a tuple are lists, the others matrices
+    if isinstance(tuples, Blocks):
+        own_axes = dict.fromkeys(Blocks._fields, 2)
+    elif isinstance(tuples, Contrasts):
+        own_axes = {"positive": 2, "negative": 2}
     return type(tuples)(
         *(
             part if part.ndim > own_axes.get(name, 1) else part.expand(runs, *part.shape)

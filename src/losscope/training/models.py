@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from losscope.distances import unit_length
 from losscope.errors import InvalidStudy
 from losscope.seeds import generator
 from losscope.study import Model
@@ -63,8 +63,11 @@ class Encoder:
 
     def embed(self, parameters: Tensor, inputs: Tensor) -> Tensor:
         """L2-normalized embeddings (runs, samples, dim); an output of exactly 0 stays 0."""
-        embeddings: Tensor = _UnitLength.apply(self.forward(self.layers(parameters), inputs))  # type: ignore[no-untyped-call]
-        return embeddings
+        return unit_length(self.outputs(parameters, inputs))
+
+    def outputs(self, parameters: Tensor, inputs: Tensor) -> Tensor:
+        """The same before normalization."""
+        return self.forward(self.layers(parameters), inputs)
 
 
 def _draw_layers(layers: Sequence[tuple[int, ...]], seed: int) -> list[Tensor]:
@@ -96,25 +99,6 @@ class _Affine(torch.autograd.Function):
         inputs, weight = ctx.saved_tensors
         before = gradient @ weight if ctx.needs_input_grad[0] else None
         return before, gradient.transpose(1, 2) @ inputs, gradient.sum(1)
-
-
-class _UnitLength(torch.autograd.Function):
-    """z = x / |x|, and 0 for 0; the gradient is the tangential part, (g - z (z·g)) / |x|."""
-
-    @staticmethod
-    def forward(ctx: Any, points: Tensor) -> Tensor:
-        length = torch.linalg.vector_norm(points, dim=-1, keepdim=True).clamp_min_(1e-12)
-        unit: Tensor = points / length
-        ctx.save_for_backward(unit, length)
-        return unit
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        unit, length = ctx.saved_tensors
-        radial = (gradient * unit).sum(-1, keepdim=True)
-        tangential: Tensor = torch.addcmul(gradient, unit, radial, value=-1).div_(length)
-        return tangential
 
 
 def _dense(weights: Sequence[Tensor], hidden: Tensor) -> Tensor:

@@ -1,0 +1,43 @@
+"""InfoNCE with labels.
+
+    ℓ(i, p) = -log e^{s_ip/τ} / (e^{s_ip/τ} + Σ_{n ∈ N(i)} e^{s_in/τ}),        s = z·z'
+
+One term for each positive pair; N(i) holds samples of other classes only, so a positive never competes with another.
+Always active. Van den Oord, Li and Vinyals, "Representation Learning with Contrastive Predictive Coding", 2018, for
+one positive; τ = 0.07 after He et al., "Momentum Contrast", 2020.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from losscope.losses.softmax import along, excluded, log_sum_exp, similarities
+from losscope.types import Contrasts, LossTerms
+
+
+def info_nce(embeddings: Tensor, contrasts: Contrasts, *, temperature: float | Tensor = 0.07) -> LossTerms:
+    """Terms (..., anchors, candidates), valid at the positives, for `embeddings` (..., samples, dim); `temperature` > 0.
+
+    An anchor without a negative has no term.
+
+    Relations: pytorch-metric-learning's NTXentLoss is this over all positive pairs; it builds a matrix of positive
+    pairs x negative pairs, this one anchors x candidates.
+
+    >>> z = torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]])
+    >>> yes, no = torch.tensor([[False, True, False]]), torch.tensor([[False, False, True]])
+    >>> one = Contrasts(torch.tensor([0]), torch.arange(3), yes, no)
+    >>> round(info_nce(z, one, temperature=1.0).values[0, 1].item(), 4)  # log(1 + e^-0.8)
+    0.3711
+    """
+    logits = similarities(embeddings, contrasts) / along(temperature, embeddings.ndim)
+    against = log_sum_exp(excluded(logits, ~contrasts.negative)).unsqueeze(-1)
+    valid = contrasts.positive & contrasts.negative.any(-1, keepdim=True)
+    return LossTerms(softplus(against - logits) * valid.to(logits.dtype), valid)
+
+
+def info_nce_residual(embeddings: Tensor, contrasts: Contrasts, *, temperature: float | Tensor = 0.07) -> LossTerms:
+    """1 - q of each positive."""
+    values, valid = info_nce(embeddings, contrasts, temperature=temperature)
+    return LossTerms(-torch.expm1(-values), valid)
