@@ -1,4 +1,4 @@
-"""The idx format and the two data sets in it: values, places, damage, and real files where there are some."""
+"""The idx format and the two data sets in it: values, places, views, damage, and real files where there are some."""
 
 from __future__ import annotations
 
@@ -9,13 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
+from torch import nn
 
 from losscope.data import load
+from losscope.data.backbones import BACKBONES, Backbone
+from losscope.data.decoding import Fit
 from losscope.data.mnist import CLASSES, FOLDERS
+from losscope.data.pixels import PixelScale
 from losscope.data.readers.idx import read_idx
-from losscope.errors import InvalidInput, MissingData
+from losscope.errors import InvalidInput, InvalidStudy, MissingData
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -70,6 +76,51 @@ def test_a_limit_takes_the_first_of_each_class(tmp_path: Path) -> None:
     train = load("mnist", folder=tmp_path, limit=2).splits["train"]
     np.testing.assert_array_equal(train.labels, np.arange(20) % 10)
     np.testing.assert_allclose(train.inputs[:, 0], (images / 255 - 0.1307) / 0.3081, atol=1e-6)
+
+
+def test_pixels_of_another_size_stay_gray(tmp_path: Path) -> None:
+    images, _ = write_mnist(tmp_path / "mnist")
+    found = load("mnist", folder=tmp_path, size=32).splits["train"].inputs
+    larger = Image.fromarray(images[5].astype(np.uint8)).resize((32, 32), Image.Resampling.BICUBIC)
+    assert found.shape == (20, 1, 32, 32)
+    np.testing.assert_allclose(found[5, 0], (np.asarray(larger) / 255 - 0.1307) / 0.3081, atol=1e-6)
+
+
+class RowMeans(nn.Module):
+    """A backbone whose features are the means of the first color's rows, and of the three colors."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.cat([images[:, 0].mean(2), images.mean((2, 3))], dim=1)
+
+
+def test_features_of_a_backbone_see_gray_as_three_equal_colors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[int | None] = []
+
+    def backbone(weights: str | None, size: int | None) -> Backbone:
+        assert weights is None
+        unscaled = PixelScale((0.0,) * 3, (1.0,) * 3)
+        return Backbone("rows", "none", "0" * 64, Fit(size or 28), unscaled, lambda: built.append(size) or RowMeans())
+
+    monkeypatch.setitem(BACKBONES, "efficientnet_lite0", backbone)
+    images, labels = write_mnist(tmp_path / "fashion_mnist")
+    options = {"backbone": "efficientnet_lite0", "folder": tmp_path}
+    data = load("fashion_mnist", **options)  # type: ignore[arg-type]
+    train = data.splits["train"]
+    np.testing.assert_allclose(train.inputs[:, :28], images.mean(2) / 255, atol=1e-6)
+    np.testing.assert_allclose(train.inputs[:, 28:], np.repeat(images.mean((1, 2)) / 255, 3).reshape(20, 3), atol=1e-6)
+    np.testing.assert_array_equal(train.labels, labels)
+    assert (data.name, data.note) == ("fashion_mnist+efficientnet_lite0", "30 of the 70,000 images")
+    assert (data.source["backbone"], data.source["size"], data.source["precision"]) == ("rows", "28", "float32")
+    larger = load("fashion_mnist", size=64, **options)  # type: ignore[arg-type]
+    assert larger.input_shape == (67,)
+    assert "images of 28 px (median shorter side) enlarged to 64 px" in larger.note
+    assert load("fashion_mnist", **options).fingerprint == data.fingerprint != larger.fingerprint  # type: ignore[arg-type]
+    assert built == [None, 64]  # the third was read from the cache
+
+
+def test_weights_go_with_a_backbone(tmp_path: Path) -> None:
+    with pytest.raises(InvalidStudy, match="backbone_weights is set and backbone is 'pixels'"):
+        load("mnist", folder=tmp_path, backbone_weights="vit")
 
 
 def test_absent_files_are_named_with_the_way_to_get_them(tmp_path: Path) -> None:

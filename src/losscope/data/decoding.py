@@ -50,8 +50,7 @@ def decode(pictures: Pictures, fit: Fit | None = None, progress: Progress | None
     """
     pixels = np.empty((0, 0, 0, 3), np.uint8)
     for at, (image, origin) in enumerate(zip(pictures.images, pictures.origins, strict=True)):
-        opened = open_rgb(image, origin)
-        one = np.asarray(fit(opened) if fit else opened)
+        one = _rgb(image, origin, fit)
         if at == 0:
             pixels = np.empty((len(pictures), *one.shape), np.uint8)
         if one.shape != pixels.shape[1:]:
@@ -65,6 +64,14 @@ def decode(pictures: Pictures, fit: Fit | None = None, progress: Progress | None
     return pixels
 
 
+def _rgb(image: Encoded, origin: str, fit: Fit | None) -> np.ndarray:
+    """RGB pixels (height, width, 3) uint8 of one image; pixels that stay as they are don't need Pillow."""
+    if fit is None and isinstance(image, np.ndarray):
+        return image if image.ndim == 3 else np.broadcast_to(image[..., None], (*image.shape, 3))
+    opened = open_rgb(image, origin)
+    return np.asarray(fit(opened) if fit else opened)
+
+
 def open_rgb(image: Encoded, origin: str) -> Image:
     """One image, decoded whole and converted to RGB. Raises InvalidInput naming `origin`."""
     try:
@@ -72,7 +79,7 @@ def open_rgb(image: Encoded, origin: str) -> Image:
     except ImportError:
         raise MissingDependency.of("pillow", "images", "reading images") from None
     if isinstance(image, np.ndarray):
-        return Image.fromarray(image)
+        return Image.fromarray(image).convert("RGB")
     try:
         with Image.open(image if isinstance(image, Path) else io.BytesIO(image)) as opened:
             return opened.convert("RGB")

@@ -12,7 +12,7 @@ import numpy as np
 from losscope.errors import InvalidInput
 
 Encoded = bytes | Path | np.ndarray
-"""An image file's content, its path, or the pixels (height, width, 3) uint8 themselves."""
+"""An image file's content, its path, or the pixels themselves, uint8: (height, width, 3), or gray (height, width)."""
 
 
 @dataclass(frozen=True, eq=False)

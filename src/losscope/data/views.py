@@ -48,12 +48,16 @@ def picture_samples(
     files: Sequence[Path],
     is_train: np.ndarray | None = None,
 ) -> Samples:
-    """Samples that are decoded, or computed by a backbone, once the rows to keep are known."""
+    """Samples that are decoded, or computed by a backbone, once the rows to keep are known.
+
+    Pixels have as many channels as `scale`; one is enough for gray images, whose three are equal.
+    """
     names = {"files": ", ".join(path.name for path in files)}
 
     def pixels(rows: np.ndarray) -> Taken:
         fit = Fit(viewing.size) if viewing.size else None
-        return Taken(scaled(decode(pictures.take(rows), fit, viewing.progress), scale), names)
+        rgb = decode(pictures.take(rows), fit, viewing.progress)
+        return Taken(scaled(rgb[..., : len(scale.mean)], scale), names)
 
     def computed(rows: np.ndarray) -> Taken:
         kept = pictures.take(rows)
