@@ -32,6 +32,11 @@ def test_class_disjoint_trains_on_the_first_five() -> None:
     assert (digits.name, digits.shares_classes) == ("digits/class_disjoint", False)
     assert set(digits.splits["train"].labels) == {0, 1, 2, 3, 4}
     assert set(digits.splits["test"].labels) == {5, 6, 7, 8, 9}
+    three = load("digits", split="class_disjoint_validation")
+    assert (three.name, three.shares_classes) == ("digits/class_disjoint_validation", False)
+    assert {name: set(split.labels) for name, split in three.splits.items()} == {
+        "train": {0, 1, 2}, "validation": {3, 4}, "test": {5, 6, 7, 8, 9},
+    }  # fmt: skip
 
 
 def test_a_limit_is_noted() -> None:

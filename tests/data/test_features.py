@@ -52,6 +52,12 @@ def test_features_and_labels_of_two_npy_files(tmp_path: Path, monkeypatch: pytes
     data = load("features", path="x.npy", labels_path="y.npy", split="class_disjoint")
     assert set(data.splits["train"].labels) == {0, 1}
     assert not data.shares_classes
+    np.save(tmp_path / "y.npy", np.arange(12) % 6)
+    data = load("features", path="x.npy", labels_path="y.npy", split="class_disjoint_validation")
+    assert {name: set(split.labels) for name, split in data.splits.items()} == {
+        "train": {0, 1}, "validation": {2}, "test": {3, 4, 5},
+    }  # fmt: skip
+    assert data.name == "features:x/class_disjoint_validation"
     with pytest.raises(InvalidInput, match=r"x.npy holds array; expected label or labels or targets or y"):
         load("features", path="x.npy")
 

@@ -66,6 +66,24 @@ def test_names_and_splits(small: Path, name: str, options: dict[str, Any], named
     assert load(name, folder=small, seed=9, **options).fingerprint == data.fingerprint
 
 
+@pytest.mark.parametrize("name", ["cub200", "cars196", "tiny_imagenet"])
+def test_classes_of_their_own_to_choose_a_hyper_parameter_on(tmp_path: Path, write_parquet: Writer, name: str) -> None:
+    for part, first in (("train", 0), ("test", 50), ("valid", 0)):
+        write_parquet(tmp_path / name / f"{part}.parquet", [5, 1, 2, 3, 4, 0] * 2, first=first)
+    options: dict[str, Any] = {"backbone": "pixels", "folder": tmp_path}
+    halves = load(name, split="class_disjoint", **options)
+    data = load(name, split="class_disjoint_validation", **options)
+    assert data.name.startswith(f"{name}/class_disjoint_validation")
+    assert (data.split_protocol, data.shares_classes) == ("class_disjoint_validation", False)
+    classes = {split: set(samples.labels.tolist()) for split, samples in data.splits.items()}
+    assert classes == {"train": {0, 1}, "validation": {2}, "test": {3, 4, 5}}
+    for found, expected in zip(data.splits["test"].inputs, halves.splits["test"].inputs, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    seen = np.concatenate([data.splits["train"].inputs, data.splits["validation"].inputs])
+    assert {row.tobytes() for row in seen} == {row.tobytes() for row in halves.splits["train"].inputs}
+    assert data.fingerprint != halves.fingerprint
+
+
 def test_images_keep_their_labels_through_split_and_limit(small: Path) -> None:
     whole = load("cub200", folder=small, backbone="pixels", split="class_disjoint")
     limited = load("cub200", folder=small, backbone="pixels", split="class_disjoint", limit=2)

@@ -6,6 +6,7 @@ import gzip
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -103,18 +104,18 @@ def test_features_of_a_backbone_see_gray_as_three_equal_colors(tmp_path: Path, m
 
     monkeypatch.setitem(BACKBONES, "efficientnet_lite0", backbone)
     images, labels = write_mnist(tmp_path / "fashion_mnist")
-    options = {"backbone": "efficientnet_lite0", "folder": tmp_path}
-    data = load("fashion_mnist", **options)  # type: ignore[arg-type]
+    options: dict[str, Any] = {"backbone": "efficientnet_lite0", "folder": tmp_path}
+    data = load("fashion_mnist", **options)
     train = data.splits["train"]
     np.testing.assert_allclose(train.inputs[:, :28], images.mean(2) / 255, atol=1e-6)
     np.testing.assert_allclose(train.inputs[:, 28:], np.repeat(images.mean((1, 2)) / 255, 3).reshape(20, 3), atol=1e-6)
     np.testing.assert_array_equal(train.labels, labels)
     assert (data.name, data.note) == ("fashion_mnist+efficientnet_lite0", "30 of the 70,000 images")
     assert (data.source["backbone"], data.source["size"], data.source["precision"]) == ("rows", "28", "float32")
-    larger = load("fashion_mnist", size=64, **options)  # type: ignore[arg-type]
+    larger = load("fashion_mnist", size=64, **options)
     assert larger.input_shape == (67,)
     assert "images of 28 px (median shorter side) enlarged to 64 px" in larger.note
-    assert load("fashion_mnist", **options).fingerprint == data.fingerprint != larger.fingerprint  # type: ignore[arg-type]
+    assert load("fashion_mnist", **options).fingerprint == data.fingerprint != larger.fingerprint
     assert built == [None, 64]  # the third was read from the cache
 
 

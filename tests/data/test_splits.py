@@ -7,14 +7,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from losscope.data.splits import class_disjoint, first_per_class, rows_of, stratified_half
+from losscope.data.splits import (
+    Parts,
+    class_disjoint,
+    class_disjoint_validation,
+    first_per_class,
+    rows_of,
+    stratified_half,
+)
 
 labels_of_any_kind = arrays(np.int64, st.integers(1, 60), elements=st.integers(-1, 6))
 
 
 @given(labels_of_any_kind)
 def test_stratified_half_has_half_of_each_class(labels: np.ndarray) -> None:
-    train = stratified_half(labels)
+    train = stratified_half(labels)["train"]
     for label in np.unique(labels):
         size = int(np.sum(labels == label))
         assert np.sum(train[labels == label]) == (size + 1) // 2
@@ -23,28 +30,52 @@ def test_stratified_half_has_half_of_each_class(labels: np.ndarray) -> None:
 @given(labels_of_any_kind)
 def test_the_half_of_a_class_does_not_depend_on_the_other_classes(labels: np.ndarray) -> None:
     alone = labels[labels == labels[0]]
-    np.testing.assert_array_equal(stratified_half(labels)[labels == labels[0]], stratified_half(alone))
+    among_others = stratified_half(labels)["train"][labels == labels[0]]
+    np.testing.assert_array_equal(among_others, stratified_half(alone)["train"])
 
 
 def test_stratified_half_is_random_by_its_own_seed_only() -> None:
     labels = np.repeat(np.arange(4), 50)
-    np.testing.assert_array_equal(stratified_half(labels), stratified_half(labels))
-    assert (stratified_half(labels) != stratified_half(labels, seed=1)).any()
-    assert not stratified_half(labels)[:25].all()
+    train = stratified_half(labels)["train"]
+    np.testing.assert_array_equal(train, stratified_half(labels)["train"])
+    assert (train != stratified_half(labels, seed=1)["train"]).any()
+    assert not train[:25].all()
 
 
 @given(labels_of_any_kind)
 def test_class_disjoint_shares_no_class(labels: np.ndarray) -> None:
-    train = class_disjoint(labels)
-    seen, unseen = set(labels[train]) - {-1}, set(labels[~train])
+    parts = class_disjoint(labels)
+    seen, unseen = set(labels[parts["train"]]) - {-1}, set(labels[parts["test"]])
     assert not seen & unseen
     assert len(seen) - len(unseen) in (0, 1)
     assert max(seen, default=-1) < min(unseen, default=99)
 
 
 def test_class_disjoint_of_two_hundred_and_196_classes() -> None:
-    assert class_disjoint(np.arange(200)).sum() == 100
-    assert class_disjoint(np.arange(196)).sum() == 98
+    for classes in (200, 196):
+        assert sizes(class_disjoint(np.arange(classes))) == {"train": classes // 2, "test": classes // 2}
+
+
+@given(labels_of_any_kind)
+def test_validation_classes_are_the_last_third_of_the_seen(labels: np.ndarray) -> None:
+    halves, parts = class_disjoint(labels), class_disjoint_validation(labels)
+    assert list(parts) == ["train", "validation", "test"]
+    np.testing.assert_array_equal(parts["test"], halves["test"])
+    np.testing.assert_array_equal(parts["train"] ^ parts["validation"], halves["train"])
+    train, validation, _ = (set(labels[part]) for part in parts.values())
+    assert -1 not in validation
+    assert len(validation) == round(len((train | validation) - {-1}) / 3)
+    assert max(train, default=-1) < min(validation, default=99)
+
+
+def test_validation_of_two_hundred_196_and_ten_classes() -> None:
+    assert sizes(class_disjoint_validation(np.arange(200))) == {"train": 67, "validation": 33, "test": 100}
+    assert sizes(class_disjoint_validation(np.arange(196))) == {"train": 65, "validation": 33, "test": 98}
+    assert sizes(class_disjoint_validation(np.arange(10))) == {"train": 3, "validation": 2, "test": 5}
+
+
+def sizes(parts: Parts) -> dict[str, int]:
+    return {name: int(part.sum()) for name, part in parts.items()}
 
 
 @given(labels_of_any_kind, st.integers(1, 5))
@@ -58,11 +89,17 @@ def test_limited_rows_are_the_first_of_each_class_in_order(labels: np.ndarray, l
 
 @given(labels_of_any_kind)
 def test_rows_of_cover_each_sample_once(labels: np.ndarray) -> None:
-    rows = rows_of(labels, stratified_half(labels))
-    np.testing.assert_array_equal(np.sort(np.concatenate([*rows.values()])), np.arange(len(labels)))
+    for cut in (stratified_half, class_disjoint_validation):
+        rows = rows_of(labels, cut(labels))
+        np.testing.assert_array_equal(np.sort(np.concatenate([*rows.values()])), np.arange(len(labels)))
 
 
 def test_the_limit_holds_in_each_split() -> None:
     labels = np.repeat([5, 9], 10)
     rows = rows_of(labels, stratified_half(labels), limit=2)
     assert [labels[rows[name]].tolist() for name in ("train", "test")] == [[5, 5, 9, 9]] * 2
+    labels = np.repeat(np.arange(6), 3)
+    rows = rows_of(labels, class_disjoint_validation(labels), limit=2)
+    assert {name: labels[kept].tolist() for name, kept in rows.items()} == {
+        "train": [0, 0, 1, 1], "validation": [2, 2], "test": [3, 3, 4, 4, 5, 5],
+    }  # fmt: skip

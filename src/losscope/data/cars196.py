@@ -3,7 +3,7 @@
 Read from parquet, or from a folder train/ with a folder per class. Only the official training half (8,144
 images) is used, so the splits are not the official one and are never called so. `train_half_closed` cuts each
 class in two by a fixed seed; `class_disjoint` trains on the first 98 classes (4,052) and tests on the others
-(4,092).
+(4,092); `class_disjoint_validation` takes the last 33 of the first 98 for validation.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from losscope.data.options import Limit, Precision, Size, ViewOrFile
 from losscope.data.pixels import IMAGENET
 from losscope.data.progress import Progress
 from losscope.data.samples import Samples, split_samples
-from losscope.data.splits import class_disjoint, stratified_half
+from losscope.data.splits import DISJOINT, Disjoint, stratified_half
 from losscope.data.views import Viewing, picture_samples, precomputed_samples
 
 TRAIN_HALF, IMAGES = 8_144, 16_185
@@ -30,7 +30,7 @@ HOW = "Get it as parquet with the columns image and label (tanganke/stanford_car
 
 def cars196(
     *,
-    split: Literal["train_half_closed", "class_disjoint"] = "train_half_closed",
+    split: Literal["train_half_closed", Disjoint] = "train_half_closed",
     backbone: ViewOrFile = DEFAULT_BACKBONE,
     backbone_weights: str | None = None,
     precision: Precision = "float32",
@@ -40,18 +40,18 @@ def cars196(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> Dataset:
-    """Splits `train` and `test`: features (samples, dim), or pixels (samples, 3, size, size).
+    """Splits `train`, `test`, `validation` if asked for: features (samples, dim) or pixels (samples, 3, size, size).
 
     Pixels are scaled with ImageNet's mean and deviation and need a `size` unless all images have one;
     "precomputed" reads the features of a file.
     """
     viewing = Viewing(backbone, backbone_weights, precision, size, device, progress)
     samples = precomputed_samples("cars196", folder) if backbone == "precomputed" else _samples(viewing, folder)
-    halves = stratified_half if split == "train_half_closed" else class_disjoint
+    cut = stratified_half if split == "train_half_closed" else DISJOINT[split]
     return split_samples(
         named("cars196", split, backbone, default=DEFAULT_BACKBONE),
         samples,
-        halves(samples.labels),
+        cut(samples.labels),
         split_protocol=split,
         limit=limit,
         note=joined_notes(

@@ -19,6 +19,7 @@ from losscope.data.pixels import CIFAR10
 from losscope.data.progress import Progress
 from losscope.data.readers.cifar_binary import read_cifar_binary
 from losscope.data.samples import split_samples
+from losscope.data.splits import train_and_test
 from losscope.data.views import Viewing, picture_samples
 
 IMAGES = 60_000
@@ -55,7 +56,7 @@ def cifar10(
     return split_samples(
         named("cifar10", "", backbone, default="pixels"),
         samples,
-        is_train,
+        train_and_test(is_train),
         split_protocol="official",
         limit=limit,
         note=_note(pictures),

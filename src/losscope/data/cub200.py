@@ -2,7 +2,8 @@
 
 Read from parquet, from folders train/ and test/ with a folder per class, or from the original CUB_200_2011
 folder. Splits: `official_closed`, the official 5,994 / 5,794 with all species in both halves, and
-`class_disjoint`, the first 100 species to train and the others to test, over all images (5,864 / 5,924).
+`class_disjoint`, the first 100 species to train and the others to test, over all images (5,864 / 5,924);
+`class_disjoint_validation` takes the last 33 of the first 100 for validation.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from losscope.data.pixels import IMAGENET
 from losscope.data.progress import Progress
 from losscope.data.readers.cub_original import read_cub_original
 from losscope.data.samples import Samples, split_samples
-from losscope.data.splits import class_disjoint
+from losscope.data.splits import DISJOINT, Disjoint, Parts, train_and_test
 from losscope.data.views import Viewing, picture_samples, precomputed_samples
 from losscope.errors import InvalidInput
 
@@ -32,7 +33,7 @@ HOW = "Get CUB_200_2011.tgz from https://www.vision.caltech.edu/datasets/cub_200
 
 def cub200(
     *,
-    split: Literal["official_closed", "class_disjoint"] = "official_closed",
+    split: Literal["official_closed", Disjoint] = "official_closed",
     backbone: ViewOrFile = DEFAULT_BACKBONE,
     backbone_weights: str | None = None,
     precision: Precision = "float32",
@@ -42,20 +43,17 @@ def cub200(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> Dataset:
-    """Splits `train` and `test`: features (samples, dim), or pixels (samples, 3, size, size).
+    """Splits `train`, `test`, `validation` if asked for: features (samples, dim) or pixels (samples, 3, size, size).
 
     "pixels" needs a `size`; they are scaled with ImageNet's mean and deviation. "precomputed" reads the
     features of a file.
     """
     viewing = Viewing(backbone, backbone_weights, precision, size, device, progress)
     samples = precomputed_samples("cub200", folder) if backbone == "precomputed" else _samples(viewing, folder)
-    train = samples.is_train if split == "official_closed" else class_disjoint(samples.labels)
-    if train is None:
-        raise InvalidInput("the precomputed features of cub200 have no 'is_train'; set split='class_disjoint'")
     return split_samples(
         named("cub200", split, backbone, default=DEFAULT_BACKBONE),
         samples,
-        train,
+        _parts(samples, split),
         split_protocol=split,
         limit=limit,
         note=joined_notes(counted(len(samples.labels), IMAGES), imagenet_overlap(backbone)),
@@ -72,6 +70,14 @@ def cub200_files(folder: Path | None) -> dict[str, list[Path]]:
         "train": train,
         "test": locate("the test part of cub200", part_patterns("test", PLACES), folder, HOW),
     }
+
+
+def _parts(samples: Samples, split: Literal["official_closed", Disjoint]) -> Parts:
+    if split != "official_closed":
+        return DISJOINT[split](samples.labels)
+    if samples.is_train is None:
+        raise InvalidInput("the precomputed features of cub200 have no 'is_train'; set split='class_disjoint'")
+    return train_and_test(samples.is_train)
 
 
 def _samples(viewing: Viewing, folder: Path | None) -> Samples:

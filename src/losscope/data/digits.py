@@ -17,7 +17,7 @@ import numpy as np
 from losscope.data.dataset import Dataset
 from losscope.data.options import Limit
 from losscope.data.samples import Samples, Taken, split_samples
-from losscope.data.splits import class_disjoint, stratified_half
+from losscope.data.splits import DISJOINT, Disjoint, stratified_half
 
 GRAY_LEVELS = 16
 SOURCE = {"files": "digits.npz"}
@@ -25,22 +25,23 @@ SOURCE = {"files": "digits.npz"}
 
 def digits(
     *,
-    split: Literal["stratified_half", "class_disjoint"] = "stratified_half",
+    split: Literal["stratified_half", Disjoint] = "stratified_half",
     limit: Limit = None,
 ) -> Dataset:
-    """Splits `train` and `test`, inputs (samples, 1, 8, 8) in [0, 1]; the same split for every run.
+    """Splits `train`, `test`, `validation` if asked for: inputs (samples, 1, 8, 8) in [0, 1].
 
-    `stratified_half` puts half of each digit on either side, `class_disjoint` trains on 0-4 and tests on 5-9.
+    `stratified_half` puts half of each digit on either side, the same for every run; `class_disjoint` trains on 0-4
+    and tests on 5-9; `class_disjoint_validation` takes 3 and 4 for validation.
     `limit` keeps the first samples of each class of each split.
     """
     with as_file(files("losscope.data") / "digits.npz") as path, np.load(path, allow_pickle=False) as arrays:
         images, labels = arrays["images"], arrays["labels"].astype(np.int64)
-    train = stratified_half(labels) if split == "stratified_half" else class_disjoint(labels)
+    cut = stratified_half if split == "stratified_half" else DISJOINT[split]
     inputs = images[:, None].astype(np.float32) / GRAY_LEVELS
     return split_samples(
         "digits" if split == "stratified_half" else f"digits/{split}",
         Samples(labels, lambda rows: Taken(inputs[rows], SOURCE), class_names=tuple("0123456789")),
-        train,
+        cut(labels),
         split_protocol=split,
         limit=limit,
     )

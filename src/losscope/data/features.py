@@ -13,7 +13,7 @@ from losscope.data.folders import data_folder
 from losscope.data.options import Limit
 from losscope.data.readers.arrays import read_arrays
 from losscope.data.samples import Samples, Taken, split_samples
-from losscope.data.splits import class_disjoint, stratified_half
+from losscope.data.splits import DISJOINT, Disjoint, Parts, stratified_half, train_and_test
 from losscope.errors import InvalidInput, MissingData
 
 FEATURE_KEYS = ("features", "embeddings", "inputs", "x", "X", "array")
@@ -27,15 +27,16 @@ def features(
     labels_path: str | None = None,
     features_key: str | None = None,
     labels_key: str | None = None,
-    split: Literal["stratified_half", "class_disjoint", "given"] = "stratified_half",
+    split: Literal["stratified_half", "given", Disjoint] = "stratified_half",
     limit: Limit = None,
     folder: Path | None = None,
 ) -> Dataset:
-    """Splits `train` and `test`, inputs (samples, ...) as stored, called "features:FILE" in tables.
+    """Splits `train`, `test`, `validation` if asked for: inputs (samples, ...) as stored.
 
-    `path` is relative to the working folder or the data folder. Keys name arrays or columns; without them the
-    usual names are tried. `labels_path` is a second file for the labels: integers, or strings which become
-    class names. "given" takes the boolean array `is_train`. Raises MissingData, InvalidInput.
+    The name in tables is "features:FILE". `path` is relative to the working folder or the data folder. Keys name
+    arrays or columns; without them the usual names are tried. `labels_path` is a second file for the labels:
+    integers, or strings which become class names. "given" takes the boolean array `is_train`. Raises MissingData,
+    InvalidInput.
     """
     file = _find(path, folder)
     arrays = read_arrays(file)
@@ -56,7 +57,7 @@ def features(
     return split_samples(
         f"features:{file.stem}" + ("" if split == "stratified_half" else f"/{split}"),
         Samples(labels, lambda rows: Taken(inputs[rows], {"files": file.name}), None, class_names),
-        _train(split, file, {**label_arrays, **arrays}, labels),
+        _parts(split, file, {**label_arrays, **arrays}, labels),
         split_protocol=split,
         limit=limit,
     )
@@ -92,15 +93,17 @@ def _numbered(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     return numbers, tuple(str(name) for name in names)
 
 
-def _train(split: str, file: Path, arrays: dict[str, np.ndarray], labels: np.ndarray) -> np.ndarray:
-    if split == "class_disjoint":
-        return class_disjoint(labels)
+def _parts(
+    split: Literal["stratified_half", "given", Disjoint], file: Path, arrays: dict[str, np.ndarray], labels: np.ndarray
+) -> Parts:
     if split == "stratified_half":
         return stratified_half(labels)
+    if split != "given":
+        return DISJOINT[split](labels)
     given = arrays.get(TRAIN_KEY, np.empty(0))
     if given.shape != labels.shape or not np.isin(given, (0, 1)).all():
         raise InvalidInput(
             f"{file} has the arrays {', '.join(sorted(arrays))}; expected '{TRAIN_KEY}' among them, true or "
-            "false for each row; or set split to stratified_half or class_disjoint"
+            f"false for each row; or set split to stratified_half, {' or '.join(DISJOINT)}"
         )
-    return given.astype(bool)
+    return train_and_test(given.astype(bool))

@@ -19,6 +19,7 @@ from losscope.data.pixels import FASHION_MNIST, MNIST, PixelScale
 from losscope.data.progress import Progress
 from losscope.data.readers.idx import read_idx
 from losscope.data.samples import split_samples
+from losscope.data.splits import train_and_test
 from losscope.data.views import Viewing, picture_samples
 from losscope.errors import InvalidInput
 
@@ -105,7 +106,7 @@ def _idx_dataset(name: str, scale: PixelScale, viewing: Viewing, limit: int | No
     return split_samples(
         named(name, "", viewing.backbone, default="pixels"),
         samples,
-        is_train,
+        train_and_test(is_train),
         split_protocol="official",
         limit=limit,
         note=counted(len(pictures), IMAGES),

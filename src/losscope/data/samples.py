@@ -11,7 +11,7 @@ import numpy as np
 
 from losscope.data.dataset import Dataset, Split, class_labels
 from losscope.data.notes import joined_notes, limited
-from losscope.data.splits import rows_of
+from losscope.data.splits import Parts, rows_of
 
 
 class Taken(NamedTuple):
@@ -42,14 +42,14 @@ class Samples:
 def split_samples(
     name: str,
     samples: Samples,
-    train: np.ndarray,
+    parts: Parts,
     *,
     split_protocol: str,
     limit: int | None = None,
     note: str = "",
 ) -> Dataset:
-    """The data set with the splits `train` (where the mask is True) and `test`; `limit` as in `rows_of`."""
-    rows = rows_of(samples.labels, train, limit)
+    """The data set with these parts as its splits, `train` among them; `limit` as in `rows_of`."""
+    rows = rows_of(samples.labels, parts, limit)
     kept = np.sort(np.concatenate([*rows.values()]))
     taken = samples.take(kept)
     classes = {part: set(samples.labels[chosen]) for part, chosen in rows.items()}
@@ -62,7 +62,7 @@ def split_samples(
         split_protocol=split_protocol,
         class_names=samples.class_names,
         note=joined_notes(note, taken.note, limited(limit)),
-        shares_classes=classes["test"] <= classes["train"],
+        shares_classes=all(part <= classes["train"] for part in classes.values()),
         source=taken.source,
         recipe=taken.recipe and json.dumps({"inputs": json.loads(taken.recipe), "split": split_protocol}),
     )

@@ -1,24 +1,39 @@
-"""Which samples are trained on: pure functions from labels to masks, one per split protocol.
+"""Which samples are in which split: pure functions from labels to parts, one per split protocol.
 
-A mask is True where the sample is in `train`. `stratified_half` keeps all classes on both sides (closed set);
-`class_disjoint` trains on the first half of the classes and evaluates on the others, as metric learning does
-(Oh Song et al., CVPR 2016). A split depends on the labels alone, never on the seed of a run.
+Parts are masks (samples,) bool by split name, and each sample is in one. `stratified_half` keeps all classes on
+both sides (closed set); `class_disjoint` trains on the first half of the classes and evaluates on the others, as
+metric learning does (Oh Song et al., CVPR 2016); `class_disjoint_validation` takes some of the former for the
+choice of hyper-parameters. A split depends on the labels alone, never on the seed of a run.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal
 
 import numpy as np
 
 from losscope.data.dataset import OUTLIER
 from losscope.seeds import generator
 
+Parts = Mapping[str, np.ndarray]
+"""Masks (samples,) bool by the name of their split."""
 
-def stratified_half(labels: np.ndarray, *, seed: int = 0) -> np.ndarray:
-    """Half of each class at random: labels (samples,) -> train (samples,) bool.
+Disjoint = Literal["class_disjoint", "class_disjoint_validation"]
+"""The protocols of DISJOINT."""
+
+
+def train_and_test(train: np.ndarray) -> Parts:
+    """The parts of a given split: train (samples,) bool, all else is `test`."""
+    return {"train": train, "test": ~train}
+
+
+def stratified_half(labels: np.ndarray, *, seed: int = 0) -> Parts:
+    """Half of each class at random: labels (samples,) -> `train` and `test`.
 
     Of an odd number the larger half is trained on, so a class with one sample is in `train` only.
 
-    >>> int(stratified_half(np.array([7, 7, 7, 7, 9, 9, 9])).sum())
+    >>> int(stratified_half(np.array([7, 7, 7, 7, 9, 9, 9]))["train"].sum())
     4
     """
     train = np.zeros(len(labels), dtype=bool)
@@ -26,20 +41,41 @@ def stratified_half(labels: np.ndarray, *, seed: int = 0) -> np.ndarray:
         rows = np.flatnonzero(labels == label)
         order = generator(seed, "stratified_half", int(label)).permutation(len(rows))
         train[rows[order[: (len(rows) + 1) // 2]]] = True
-    return train
+    return train_and_test(train)
 
 
-def class_disjoint(labels: np.ndarray) -> np.ndarray:
-    """The first half of the classes: labels (samples,) -> train (samples,) bool.
+def class_disjoint(labels: np.ndarray) -> Parts:
+    """The first half of the classes to train: labels (samples,) -> `train` and `test`.
 
     Of an odd number of classes the larger half is trained on. Outliers belong to no class and are trained on.
 
-    >>> class_disjoint(np.array([4, 2, 0, 2, -1])).tolist()
+    >>> class_disjoint(np.array([4, 2, 0, 2, -1]))["train"].tolist()
     [False, True, True, True, True]
     """
     classes = np.unique(labels[labels != OUTLIER])
-    seen: np.ndarray = np.isin(labels, classes[: (len(classes) + 1) // 2]) | (labels == OUTLIER)
-    return seen
+    return train_and_test(np.isin(labels, classes[: (len(classes) + 1) // 2]) | (labels == OUTLIER))
+
+
+def class_disjoint_validation(labels: np.ndarray) -> Parts:
+    """The same `test` as `class_disjoint`; the last third (rounded) of the other classes is `validation`.
+
+    A hyper-parameter is chosen on `validation`, whose classes nothing was trained on, and reported on `test`.
+
+    >>> class_disjoint_validation(np.array([0, 1, 2, 3, 4, 5, 1]))["validation"].tolist()
+    [False, False, True, False, False, False, False]
+    """
+    halves = class_disjoint(labels)
+    seen = halves["train"]
+    classes = np.unique(labels[seen & (labels != OUTLIER)])
+    validation = np.isin(labels, classes[len(classes) - round(len(classes) / 3) :])
+    return {"train": seen & ~validation, "validation": validation, "test": halves["test"]}
+
+
+DISJOINT: Mapping[Disjoint, Callable[[np.ndarray], Parts]] = {
+    "class_disjoint": class_disjoint,
+    "class_disjoint_validation": class_disjoint_validation,
+}
+"""Protocols that evaluate on classes that were not trained on, by name."""
 
 
 def first_per_class(labels: np.ndarray, limit: int) -> np.ndarray:
@@ -52,14 +88,14 @@ def first_per_class(labels: np.ndarray, limit: int) -> np.ndarray:
     return np.sort(np.concatenate(kept)) if kept else np.zeros(0, dtype=np.int64)
 
 
-def rows_of(labels: np.ndarray, train: np.ndarray, limit: int | None = None) -> dict[str, np.ndarray]:
-    """Rows of `train` and `test`, cut to the first `limit` of each class of each split.
+def rows_of(labels: np.ndarray, parts: Parts, limit: int | None = None) -> dict[str, np.ndarray]:
+    """Rows of each part, cut to the first `limit` of each class of each part.
 
-    >>> rows = rows_of(np.array([0, 0, 1, 1]), np.array([True, False, True, False]))
+    >>> rows = rows_of(np.array([0, 0, 1, 1]), train_and_test(np.array([True, False, True, False])))
     >>> rows["test"].tolist()
     [1, 3]
     """
-    rows = {"train": np.flatnonzero(train), "test": np.flatnonzero(~train)}
+    rows = {name: np.flatnonzero(part) for name, part in parts.items()}
     if limit is None:
         return rows
     return {name: kept[first_per_class(labels[kept], limit)] for name, kept in rows.items()}

@@ -2,7 +2,8 @@
 
 Read from parquet, or from a folder valid/ or val/ with a folder per class. The 10,000 validation images (50
 per class) are cut into splits of their own: `valid_closed`, 25 / 25 of each class by a fixed seed, and
-`class_disjoint`, the first 100 classes to train and the others to test.
+`class_disjoint`, the first 100 classes to train and the others to test; `class_disjoint_validation` takes the last 33
+of the first 100 for validation.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from losscope.data.options import Limit, Precision, Size, View
 from losscope.data.pixels import IMAGENET
 from losscope.data.progress import Progress
 from losscope.data.samples import split_samples
-from losscope.data.splits import class_disjoint, stratified_half
+from losscope.data.splits import DISJOINT, Disjoint, stratified_half
 from losscope.data.views import Viewing, picture_samples
 
 VALIDATION = 10_000
@@ -28,7 +29,7 @@ HOW = "Get it as parquet (zh-plus/tiny-imagenet on the Hugging Face hub)."
 
 def tiny_imagenet(
     *,
-    split: Literal["valid_closed", "class_disjoint"] = "valid_closed",
+    split: Literal["valid_closed", Disjoint] = "valid_closed",
     backbone: View = "pixels",
     backbone_weights: str | None = None,
     precision: Precision = "float32",
@@ -38,18 +39,18 @@ def tiny_imagenet(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> Dataset:
-    """Splits `train` and `test`: pixels (samples, 3, 64, 64), or features (samples, dim).
+    """Splits `train`, `test`, `validation` if asked for: pixels (samples, 3, 64, 64), or features (samples, dim).
 
     Pixels are scaled with ImageNet's mean and deviation.
     """
     viewing = Viewing(backbone, backbone_weights, precision, size, device, progress)
     files = tiny_imagenet_files(folder)["valid"]
     samples = picture_samples(read_part(files), viewing, scale=IMAGENET, files=files)
-    halves = stratified_half if split == "valid_closed" else class_disjoint
+    cut = stratified_half if split == "valid_closed" else DISJOINT[split]
     return split_samples(
         named("tiny_imagenet", split, backbone, default="pixels"),
         samples,
-        halves(samples.labels),
+        cut(samples.labels),
         split_protocol=split,
         limit=limit,
         note=joined_notes(
