@@ -1,6 +1,6 @@
 """The losses as `nn.Module`, for other people's training loops: embeddings and labels in, a scalar out.
 
-    L = 1/|T| Σ_{t ∈ T} ℓ_t      over all valid terms T of the batch: all pairs, or all triplets
+    L = 1/|T| Σ_{t ∈ T} ℓ_t      over all valid terms T of the batch: all pairs, triplets, positive pairs or samples
 
 The plain mean, not the mean over non-zero terms: a gradient norm then means the same for every loss.
 """
@@ -16,18 +16,24 @@ from torch.nn import functional as F
 from losscope.errors import InvalidInput, InvalidStudy, UnknownName
 from losscope.losses import LOSSES
 from losscope.losses.binding import bind
+from losscope.losses.centers import moved_centers
 from losscope.losses.reductions import masked, mean_over_sides, mean_over_valid
-from losscope.losses.tuples import all_pairs, all_triplets, batch_hard, semi_hard
-from losscope.types import Loss, LossTerms, Pairs, Tuples
+from losscope.losses.tuples import all_samples, all_tuples, batch_hard, semi_hard
+from losscope.types import BatchTriplets, Loss, LossTerms, Pairs, Tuples
 
 Mining = Literal["none", "semi_hard", "batch_hard"]
 Balance = Literal["terms", "sides"]
 
 
 class Criterion(nn.Module):
-    """A loss over all pairs or triplets of a batch: `criterion(embeddings, labels) -> scalar`.
+    """A loss over all terms of a batch: `criterion(embeddings, labels) -> scalar`.
 
     `loss` is the name of a loss of this package or a `Loss` of your own; its hyper-parameters are keywords.
+
+    classes, dim  for losses with class vectors: how many, of which length. They are the parameter `proxies`, which
+               wants a learning rate of its own, ten to a hundred times that of the encoder; labels are 0 to classes - 1
+    momentum   for center_contrastive: centers follow the class means of each batch in training mode, instead of
+               being trained: c <- norm(momentum c + (1 - momentum) mean)
 
     normalize  scale embeddings to unit length first; without it they are used as given, so normalize them
                yourself if your margins are meant for the unit sphere (as all margins of this package are)
@@ -50,6 +56,8 @@ class Criterion(nn.Module):
         normalize: bool = False,
         mining: Mining = "none",
         balance: Balance = "terms",
+        classes: int | None = None,
+        dim: int | None = None,
         **hyperparameters: Any,
     ) -> None:
         super().__init__()
@@ -59,9 +67,17 @@ class Criterion(nn.Module):
             self.name, self.loss = loss, LOSSES[loss]
         else:
             self.name, self.loss = getattr(loss.terms, "__name__", "loss"), loss
-        self.hyperparameters = bind(self.name, self.loss, hyperparameters)
+        bound = bind(self.name, self.loss, hyperparameters)
+        for key in {*self.loss.training} - {"momentum"} & {*hyperparameters}:
+            raise InvalidStudy(
+                f"loss '{self.name}': {key} = {hyperparameters[key]!r} is read by a study's training loop; leave it out: "
+                + ("give `proxies` a parameter group with that rate" if key == "proxy_lr" else "use `normalize`")
+            )
+        self.hyperparameters = {key: value for key, value in bound.items() if key not in self.loss.training}
+        self.momentum = float(bound.get("momentum", 0.0))
         self.normalize, self.mining, self.balance = normalize, mining, balance
         self._check_options()
+        self.proxies = self._class_vectors(classes, dim)
 
     def _check_options(self) -> None:
         for option, value, known in (
@@ -85,6 +101,21 @@ class Criterion(nn.Module):
                 f"balance = 'sides' with loss '{self.name}', whose terms are {self.loss.kind}s; "
                 "only pairs have two sides: leave it out"
             )
+
+    def _class_vectors(self, classes: int | None, dim: int | None) -> Tensor | None:
+        if not self.loss.proxies:
+            if classes is not None or dim is not None:
+                raise InvalidStudy(
+                    f"classes = {classes}, dim = {dim} with loss '{self.name}', which has no class vectors: leave them out"
+                )
+            return None
+        if not classes or not dim or min(classes, dim) < 1:
+            raise InvalidStudy(
+                f"loss '{self.name}' has class vectors and got classes = {classes}, dim = {dim}; expected their number "
+                "and length, such as classes=100, dim=128"
+            )
+        drawn = F.normalize(torch.randn(classes, dim), dim=-1)
+        return nn.Parameter(drawn, requires_grad=not self.momentum)
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Mean over the valid terms of a batch, with embeddings (samples, dim) and integer labels (samples,).
@@ -110,19 +141,30 @@ class Criterion(nn.Module):
             if self.normalize:
                 points = F.normalize(points, dim=-1)
             tuples = self._tuples(points, labels)
-            terms = self.loss.terms(points, tuples, **self.hyperparameters)
+            given = self.hyperparameters
+            if self.proxies is not None:
+                _check_labels(labels, len(self.proxies))
+                given = {**given, "proxies": self.proxies.to(points.dtype)}
+            terms = self.loss.terms(points, tuples, **given)
+            if self.momentum and self.training and self.proxies is not None:
+                self._follow(points.detach(), labels)
             return (terms if self.loss.stacking == "native" else masked(terms)), tuples
 
+    @torch.no_grad()
+    def _follow(self, points: Tensor, labels: Tensor) -> None:
+        assert self.proxies is not None
+        moved = moved_centers(self.proxies.to(points.dtype), points, all_samples(labels), self.momentum)
+        self.proxies.copy_(moved)
+
     def _tuples(self, points: Tensor, labels: Tensor) -> Tuples:
-        if self.loss.kind == "pair":
-            return all_pairs(labels)
         if self.mining == "batch_hard":
             return batch_hard(points, labels)
-        triplets = all_triplets(labels)
-        if self.mining == "semi_hard":
+        classes = len(torch.unique(labels)) if self.loss.blocks else 0
+        tuples = all_tuples(self.loss, labels, classes)
+        if self.mining == "semi_hard" and isinstance(tuples, BatchTriplets):
             margin, squared = self.hyperparameters["margin"], self.hyperparameters["squared"]
-            return semi_hard(points, triplets, margin=margin, squared=squared)
-        return triplets
+            return semi_hard(points, tuples, margin=margin, squared=squared)
+        return tuples
 
     def extra_repr(self) -> str:
         options = {"normalize": self.normalize, "mining": self.mining, "balance": self.balance}
@@ -130,6 +172,17 @@ class Criterion(nn.Module):
             key: value for key, value in options.items() if value not in (False, "none", "terms")
         } | self.hyperparameters
         return ", ".join([repr(self.name), *(f"{key}={value!r}" for key, value in changed.items())])
+
+
+def _check_labels(labels: Tensor, classes: int) -> None:
+    """Every label has a class vector; on a GPU the check doesn't wait for the device."""
+    known = (labels < classes).all()
+    if labels.device.type != "cpu":
+        torch._assert_async(known, f"a label is {classes} or more: there are {classes} class vectors")
+    elif not known:
+        raise InvalidInput(
+            f"labels go up to {int(labels.max())}; expected 0 to {classes - 1}, one of the {classes} class vectors"
+        )
 
 
 def _check_batch(embeddings: Tensor, labels: Tensor) -> None:

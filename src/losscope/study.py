@@ -46,20 +46,24 @@ class Optimizer(Frozen):
 class Batch(Frozen):
     """How an epoch becomes batches of terms.
 
-    sampling  "one_tuple": for each anchor one pair (a fair coin says which side) or one triplet;
-              "one_plus_one": for each anchor one positive and one negative pair, or one triplet;
-              "all_in_batch": all valid pairs or triplets of a batch of samples
-    terms     pairs or triplets in a batch (the first two samplings)
+    sampling  "one_tuple": for each anchor one pair (a fair coin says which side), one triplet or one positive;
+              "one_plus_one": for each anchor one positive and one negative pair, else as "one_tuple";
+              "all_in_batch": all valid tuples of a batch of samples;
+              "customary": as each loss is usually trained on a batch: "one_tuple", but for SupCon all positives
+    terms     anchors in a batch (the first two samplings, with partners from the whole split)
     samples   samples in a batch ("all_in_batch", and where partners come from the batch)
+    classes, per_class   makes batches of so many classes with so many samples each; `samples` is not read then
     partners  where positives and negatives are drawn from: the whole training split or the batch itself
     outliers  "negatives": never positives; "class": one more class; "drop": not trained on
     mining    which triplets of all in the batch are kept
     balance   "terms": mean over all valid pairs; "sides": positives and negatives averaged apart
     """
 
-    sampling: Literal["one_tuple", "one_plus_one", "all_in_batch"] = "one_tuple"
+    sampling: Literal["one_tuple", "one_plus_one", "all_in_batch", "customary"] = "one_tuple"
     terms: int = Field(default=64, ge=1)
     samples: int = Field(default=64, ge=2)
+    classes: int | None = Field(default=None, ge=2)
+    per_class: int | None = Field(default=None, ge=2)
     partners: Literal["dataset", "batch"] = "dataset"
     outliers: Literal["negatives", "class", "drop"] = "negatives"
     mining: Literal["none", "semi_hard", "batch_hard"] = "none"
@@ -73,13 +77,31 @@ class Batch(Frozen):
                 f"from under '{self.sampling}'"
             )
         if self.partners == "batch" and self.sampling == "one_plus_one":
-            raise ValueError("partners = 'batch' goes with sampling = 'one_tuple' or 'all_in_batch'")
+            raise ValueError("partners = 'batch' goes with any sampling but 'one_plus_one'")
+        if self.partners == "dataset" and self.sampling == "customary":
+            raise ValueError("sampling = 'customary' forms terms within a batch; set partners = 'batch'")
+        if (self.classes is None) != (self.per_class is None):
+            raise ValueError("classes and per_class go together: a batch of so many classes with so many samples each")
+        if self.classes is not None and self.draws_partners:
+            raise ValueError(
+                "classes and per_class compose batches of samples; set sampling = 'all_in_batch', or partners = 'batch'"
+            )
         return self
+
+    @property
+    def draws_partners(self) -> bool:
+        """Whether a batch is made of anchors, and their partners come from the whole training split."""
+        return self.sampling != "all_in_batch" and self.partners == "dataset"
 
 
 class Protocol(Frozen):
-    """Everything that must be equal for a comparison to be fair. `data` limits the protocol to some data sets;
-    `chunk` is how many runs are trained in one stack (a matter of speed: the results are the same)."""
+    """Everything that must be equal for a comparison to be fair.
+
+    data            limits the protocol to some data sets
+    labels          "shuffled" trains on labels in random order: what a loss does to a geometry without any classes
+    evaluate_every  epochs between full evaluations; the training split's geometry is measured then only
+    chunk           how many runs are trained in one stack (a matter of speed: the results are the same)
+    """
 
     name: str = Field(min_length=1)
     data: tuple[str, ...] = ()
@@ -88,14 +110,35 @@ class Protocol(Frozen):
     batch: Batch = Batch()
     epochs: int = Field(default=50, ge=1)
     inputs: Literal["raw", "unit_length", "standardized"] = "raw"
+    labels: Literal["given", "shuffled"] = "given"
     precision: Literal["float32", "float64"] = "float32"
     reduction: Literal["mean_over_valid"] = "mean_over_valid"
     evaluate_at: tuple[int, ...] = ()  # epochs with retrieval and classification, beside 0 and the last
+    evaluate_every: int | None = Field(default=None, ge=1)
     chunk: int | None = Field(default=None, ge=1)
 
     def decisive(self) -> dict[str, Any]:
-        """What of the protocol decides a run's result."""
-        return self.model_dump(mode="json", exclude={"name", "data", "chunk"})
+        """What of the protocol decides a run's result; later options only where they are used, so that runs from
+        before them keep their digest."""
+        document = self.model_dump(mode="json", exclude={"name", "data", "chunk"})
+        for part, later in ((document, _LATER_IN_PROTOCOL), (document["batch"], _LATER_IN_BATCH)):
+            for key, unused in later.items():
+                if part[key] == unused:
+                    del part[key]
+        return document
+
+    def evaluates(self, epoch: int) -> bool:
+        """Whether retrieval and the whole geometry are measured at the end of an epoch."""
+        regular = self.evaluate_every is not None and epoch % self.evaluate_every == 0
+        return epoch in (0, self.epochs, *self.evaluate_at) or regular
+
+    def measures(self, epoch: int, split: str) -> bool:
+        """Whether a split's geometry is measured: always, but with `evaluate_every` only then for training splits."""
+        return self.evaluate_every is None or not split.startswith("train") or self.evaluates(epoch)
+
+
+_LATER_IN_PROTOCOL = {"labels": "given", "evaluate_every": None}
+_LATER_IN_BATCH = {"classes": None, "per_class": None}
 
 
 class Data(Frozen):

@@ -13,25 +13,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from losscope.losses.binding import bind
+from losscope.losses.binding import bind, hyperparameters
 from losscope.losses.reductions import masked, mean_over_valid
-from losscope.losses.tuples import all_pairs, all_triplets, for_each_run
+from losscope.losses.tuples import all_tuples, for_each_run
 from losscope.training.batches import partners_in_batch
-from losscope.training.loop import stacked_terms
-from losscope.types import BatchTriplets, Loss, LossTerms, Pairs, Triplets, Tuples
+from losscope.training.objective import along_runs, stacked_terms
+from losscope.types import BatchTriplets, Blocks, Contrasts, Loss, LossTerms, Pairs, Samples, Triplets, Tuples
 
 LABELS = torch.tensor([0, 0, 0, 1, 1, 2, -1, -1])
+CLASSES = 8
+"""Class vectors of a loss that has them, and width of an N-pair block; no label of a check is beyond."""
 
 
-def check_loss(loss: Loss, **hyperparameters: Any) -> None:
-    """Raise AssertionError, with the reason, unless `loss` keeps the contract at these hyper-parameters.
+def check_loss(loss: Loss, **given: Any) -> None:
+    """Raise AssertionError, with the reason, unless `loss` keeps the contract at the `given` hyper-parameters.
 
     >>> from losscope.losses import LOSSES
     >>> check_loss(LOSSES["triplet"], margin=0.2, squared=True)
     """
     name = getattr(loss.terms, "__name__", "loss")
+    bound = bind(name, loss, given)
     for check in CHECKS:
-        check(_Subject(name, loss, bind(name, loss, hyperparameters)))
+        check(_Subject(name, loss, {key: bound[key] for key in hyperparameters(loss)}))
 
 
 @dataclass(frozen=True)
@@ -40,14 +43,17 @@ class _Subject:
     loss: Loss
     hyperparameters: dict[str, Any]
 
-    def terms(self, embeddings: Tensor, tuples: Tuples) -> LossTerms:
-        terms: LossTerms = self.loss.terms(embeddings, tuples, **self.hyperparameters)
+    def terms(self, embeddings: Tensor, tuples: Tuples, rotation: Tensor | None = None) -> LossTerms:
+        """The terms of a batch; the class vectors, where the loss has some, turned by a `rotation`."""
+        proxies = _embeddings(CLASSES, embeddings.shape[-1], seed=1, dtype=embeddings.dtype)
+        own = {"proxies": proxies if rotation is None else proxies @ rotation} if self.loss.proxies else {}
+        terms: LossTerms = self.loss.terms(embeddings, tuples, **self.hyperparameters, **own)
         return terms
 
-    def reduced(self, embeddings: Tensor, tuples: Tuples) -> tuple[Tensor, Tensor]:
+    def reduced(self, embeddings: Tensor, tuples: Tuples, rotation: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The mean over valid terms, and its gradient."""
         leaf = embeddings.detach().requires_grad_()
-        value = mean_over_valid(masked(self.terms(leaf, tuples)))
+        value = mean_over_valid(masked(self.terms(leaf, tuples, rotation)))
         (gradient,) = torch.autograd.grad(value, leaf)
         return value.detach(), gradient
 
@@ -55,23 +61,23 @@ class _Subject:
         """The tuples of labels (..., samples), as training makes them."""
         uniform = torch.rand(*labels.shape[:-1], 3, labels.shape[-1], generator=_random())
         if labels.ndim == 1:
-            chosen = partners_in_batch(labels.unsqueeze(0), uniform.unsqueeze(0), self.loss.kind)
+            chosen = partners_in_batch(labels.unsqueeze(0), uniform.unsqueeze(0), self.loss, CLASSES)
             yield "one tuple for each anchor", _tuples_of_run(chosen, 1, 0)
         else:
-            yield "one tuple for each anchor", partners_in_batch(labels, uniform, self.loss.kind)
-        yield "all tuples", all_pairs(labels) if self.loss.kind == "pair" else all_triplets(labels)
+            yield "one tuple for each anchor", partners_in_batch(labels, uniform, self.loss, CLASSES)
+        yield "all tuples", all_tuples(self.loss, labels, CLASSES)
 
     def fail(self, found: str, expected: str) -> AssertionError:
         return AssertionError(f"loss '{self.name}' {self.hyperparameters}: {found}; expected {expected}")
 
 
-def _random() -> torch.Generator:
-    return torch.Generator().manual_seed(0)
+def _random(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
-def _embeddings(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
+def _embeddings(*shape: int, dtype: torch.dtype = torch.float64, seed: int = 0) -> Tensor:
     """Random points on the unit sphere."""
-    points = torch.randn(*shape, generator=_random(), dtype=torch.float64)
+    points = torch.randn(*shape, generator=_random(seed), dtype=torch.float64)
     return torch.nn.functional.normalize(points, dim=-1).to(dtype)
 
 
@@ -79,17 +85,19 @@ def _tuples_of_run(tuples: Tuples, runs: int, run: int) -> Tuples:
     return type(tuples)(*(part[run] for part in for_each_run(tuples, runs)))
 
 
-def _offered(tuples: Tuples) -> Tensor:
+def _offered(loss: Loss, tuples: Tuples) -> Tensor:
     """Which terms the tuples offer: bool, in the shape of the terms."""
     if isinstance(tuples, BatchTriplets):
         return tuples.differs[tuples.anchor] & tuples.paired.unsqueeze(-1)
+    if isinstance(tuples, Contrasts):
+        return tuples.positive.any(-1) if loss.kind == "anchor" else tuples.positive
     return tuples.valid
 
 
 def _shapes(subject: _Subject) -> None:
     for dtype in (torch.float32, torch.float64):
         for form, tuples in subject.forms(LABELS):
-            terms, offered = subject.terms(_embeddings(8, 5, dtype=dtype), tuples), _offered(tuples)
+            terms, offered = subject.terms(_embeddings(8, 5, dtype=dtype), tuples), _offered(subject.loss, tuples)
             if not terms.values.shape == terms.valid.shape == offered.shape:
                 raise subject.fail(
                     f"{form}: values {tuple(terms.values.shape)} and valid {tuple(terms.valid.shape)}",
@@ -134,6 +142,9 @@ def _order(subject: _Subject) -> None:
     points = _embeddings(8, 5)
     moved = torch.randperm(8, generator=_random())
     (_, given), (_, permuted) = list(subject.forms(LABELS))[1], list(subject.forms(LABELS[moved]))[1]
+    if isinstance(given, Blocks):  # which samples meet in a block is a draw: the same ones, at their new rows
+        now = moved.argsort()
+        permuted = Blocks(now[given.anchor], now[given.positive], given.valid)
     value, gradient = subject.reduced(points, given)
     other, other_gradient = subject.reduced(points[moved], permuted)
     if not (torch.allclose(value, other) and torch.allclose(gradient[moved], other_gradient)):
@@ -145,7 +156,7 @@ def _rotation(subject: _Subject) -> None:
     rotation, _ = torch.linalg.qr(torch.randn(5, 5, generator=_random(), dtype=torch.float64))
     for form, tuples in subject.forms(LABELS):
         value, gradient = subject.reduced(points, tuples)
-        other, other_gradient = subject.reduced(points @ rotation, tuples)
+        other, other_gradient = subject.reduced(points @ rotation, tuples, rotation)
         if not (torch.allclose(value, other) and torch.allclose(gradient @ rotation, other_gradient)):
             raise subject.fail(f"{form}: {value.item():g} became {other.item():g} under a rotation", "no change")
 
@@ -182,26 +193,41 @@ def _invalid_terms_are_inert(subject: _Subject) -> None:
 
 
 def _rewired(tuples: Tuples) -> list[Tuples]:
-    """The tuples with three invalid ones more, which point at one sample, at several, or at pairs of one."""
+    """The tuples with three invalid ones more, which point at one sample, at several, or at pairs of one; where every
+    sample is a term, with other targets of the invalid ones."""
 
     def with_invalid(one: list[int], other: list[int], third: list[int]) -> Tuples:
-        no, yes = torch.zeros(3, dtype=torch.bool), torch.ones(3, dtype=torch.bool)
+        first, second, last = map(torch.tensor, (one, other, third))
+        no = torch.zeros(3, dtype=torch.bool)
         if isinstance(tuples, Pairs):
-            more = (torch.tensor(one), torch.tensor(other), torch.tensor([True, False, True]), no)
-            parts = (part.expand(tuples.valid.shape) for part in tuples)
-            return Pairs(*(torch.cat(both) for both in zip(parts, more, strict=True)))
+            parts = [part.expand(tuples.valid.shape) for part in tuples]
+            return Pairs(*map(_joined, parts, (first, second, torch.tensor([True, False, True]), no)))
         if isinstance(tuples, Triplets):
-            more = (torch.tensor(one), torch.tensor(other), torch.tensor(third), no)
-            return Triplets(*(torch.cat(both) for both in zip(tuples, more, strict=True)))
-        anchor, positive = torch.tensor(one), torch.tensor(other)
-        return BatchTriplets(torch.cat([tuples.anchor, anchor]), torch.cat([tuples.positive, positive]),
-                             torch.cat([tuples.paired, ~yes]), tuples.differs)  # fmt: skip
+            return Triplets(*map(_joined, tuples, (first, second, last, no)))
+        if isinstance(tuples, BatchTriplets):
+            anchor, positive, paired = map(_joined, tuples[:3], (first, second, no))
+            return BatchTriplets(anchor, positive, paired, tuples.differs)
+        if isinstance(tuples, Blocks):
+            count = len(tuples.valid)
+            return Blocks(*map(_joined, tuples, (part.expand(count, 3) for part in (first, second, no))))
+        if isinstance(tuples, Contrasts):
+            none = no.expand(len(tuples.anchor), 3)
+            return tuples._replace(
+                candidate=_joined(tuples.candidate, first),
+                positive=_joined(tuples.positive, none),
+                negative=_joined(tuples.negative, none),
+            )
+        return Samples(torch.where(tuples.valid, tuples.target, first[0]), tuples.valid)
 
     return [
         with_invalid([0, 0, 0], [0, 0, 0], [0, 0, 0]),
-        with_invalid([0, 3, 7], [5, 6, 1], [2, 4, 0]),
+        with_invalid([3, 0, 7], [5, 6, 1], [2, 4, 0]),
         with_invalid([1, 2, 7], [1, 2, 7], [1, 2, 7]),
     ]
+
+
+def _joined(part: Tensor, more: Tensor) -> Tensor:
+    return torch.cat([part, more], dim=-1)
 
 
 def _gradient(subject: _Subject) -> None:
@@ -222,7 +248,10 @@ def _stacked(subject: _Subject) -> None:
     points = _embeddings(3, 8, 5)
     labels = torch.stack([LABELS, LABELS.flip(0), torch.tensor([0, 0, 1, 1, 2, 2, 3, 3])])
     for form, tuples in subject.forms(labels):
-        together = stacked_terms(subject.loss, points, tuples, subject.hyperparameters)
+        given, proxies = subject.hyperparameters, _embeddings(CLASSES, 5, seed=1).expand(3, -1, -1)
+        if subject.loss.stacking == "native":
+            given = along_runs([given] * 3, points.dtype, points.device)
+        together = stacked_terms(subject.loss, points, tuples, given, proxies if subject.loss.proxies else None)
         for run in range(len(points)):
             alone = masked(subject.terms(points[run], _tuples_of_run(tuples, len(points), run)))
             if not torch.equal(alone.valid, together.valid[run]) or not torch.allclose(

@@ -9,7 +9,8 @@ import torch
 
 from losscope.losses import LOSSES
 from losscope.study import Data, Model
-from losscope.training.loop import Stack, stacked_terms
+from losscope.training.loop import Stack
+from losscope.training.objective import stacked_terms
 from losscope.training.run import Extensions, Place
 from losscope.types import Loss
 from stacks import COMBINATIONS, DIGITS, build, cell, train

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from losscope.losses.softmax import along, class_cosines
+from losscope.losses.binding import along
+from losscope.losses.softmax import class_cosines
 from losscope.types import LossTerms, Samples
 
 NEAREST = 1 - 1e-6
@@ -43,10 +44,10 @@ def arcface(
     """
     own, against, valid = class_cosines(embeddings, samples, proxies, scale)
     own = own.clamp(-NEAREST, NEAREST)
-    margin = along(torch.as_tensor(margin, dtype=own.dtype, device=own.device), own.ndim)
-    turned = own * torch.cos(margin) - (1 - own.square()).sqrt() * torch.sin(margin)
-    beyond = own < torch.cos(math.pi - margin)
-    shifted = torch.where(beyond, own - margin * torch.sin(margin), turned)
+    angle = torch.as_tensor(along(margin, own.ndim), dtype=own.dtype, device=own.device)
+    turned = own * torch.cos(angle) - (1 - own.square()).sqrt() * torch.sin(angle)
+    beyond = own < torch.cos(math.pi - angle)
+    shifted = torch.where(beyond, own - angle * torch.sin(angle), turned)
     values = softplus(against - along(scale, own.ndim) * shifted)
     return LossTerms(values * valid.to(values.dtype), valid)
 

@@ -1,4 +1,4 @@
-"""A loss and its hyper-parameters: names checked, defaults filled in, values checked, before any use."""
+"""A loss and its hyper-parameters: names checked, defaults filled in, values checked, before any use; then along runs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import inspect
 import math
 from collections.abc import Mapping
 from typing import Any
+
+from torch import Tensor
 
 from losscope.errors import InvalidStudy, UnknownName
 from losscope.types import Loss
@@ -61,3 +63,10 @@ def _checked(loss: str, name: str, value: Any, default: Any, may_be_0: bool) -> 
             raise InvalidStudy(f"{found} a number below 1: the share that a center keeps")
         return float(value) if isinstance(default, float) else value
     return value
+
+
+def along(value: float | Tensor, ndim: int) -> float | Tensor:
+    """A hyper-parameter with one value for each run, shaped to meet a tensor of `ndim` axes; a number stays one."""
+    if not isinstance(value, Tensor):
+        return value
+    return value.view(*value.shape, *[1] * (ndim - value.ndim))

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from losscope.losses.softmax import along, class_cosines
+from losscope.losses.binding import along
+from losscope.losses.softmax import class_cosines
 from losscope.types import LossTerms, Samples
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import relu
 
 from losscope.distances import distances, pair_squared_distances
+from losscope.losses.binding import along
 from losscope.types import LossTerms, Pairs
 
 
@@ -33,5 +34,5 @@ def contrastive(embeddings: Tensor, pairs: Pairs, *, margin: float | Tensor = 1.
     # Each side as a factor 0 or 1: a choice by mask costs ten times as much on a CPU, forward and backward.
     positive = (pairs.valid & pairs.same).to(squared.dtype)
     negative = (pairs.valid & ~pairs.same).to(squared.dtype)
-    gap = relu(margin * negative - distances(squared))
+    gap = relu(along(margin, negative.ndim) * negative - distances(squared))
     return LossTerms(positive * squared + gap.square(), pairs.valid)

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from losscope.losses.softmax import along, excluded, log_sum_exp, similarities
+from losscope.losses.binding import along
+from losscope.losses.softmax import excluded, log_sum_exp, similarities
 from losscope.types import Contrasts, LossTerms
 
 

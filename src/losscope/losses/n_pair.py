@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from losscope.distances import entries
-from losscope.losses.softmax import along, excluded, log_sum_exp
+from losscope.losses.binding import along
+from losscope.losses.softmax import excluded, log_sum_exp
 from losscope.types import Blocks, LossTerms
 
 
@@ -38,8 +39,9 @@ def n_pair(
     shape = (*embeddings.shape[:-2], *anchor.shape[-2:])
     anchor, positive, paired = (part.expand(shape) for part in blocks)
     gram = embeddings @ embeddings.transpose(-1, -2)
-    row, column = torch.broadcast_tensors(anchor.unsqueeze(-1), positive.unsqueeze(-2))
-    found = entries(gram, row.flatten(-3), column.flatten(-3)).view(*shape, shape[-1])
+    square = (*shape, shape[-1])
+    row, column = anchor.unsqueeze(-1).expand(square), positive.unsqueeze(-2).expand(square)
+    found = entries(gram, row.flatten(-3), column.flatten(-3)).view(square)
     logits = found * along(scale, found.ndim)
     own = torch.eye(shape[-1], dtype=torch.bool, device=logits.device)
     against = log_sum_exp(excluded(logits, own | ~paired.unsqueeze(-2)))

@@ -1,4 +1,4 @@
-"""What the softmax losses share: masked log-sum-exp without NaN, and hyper-parameters along the run axis."""
+"""What the softmax losses share: masked log-sum-exp without NaN, similarities, cosines with class vectors."""
 
 from __future__ import annotations
 
@@ -6,17 +6,11 @@ import torch
 from torch import Tensor
 
 from losscope.distances import rows, unit_length
+from losscope.losses.binding import along
 from losscope.types import Contrasts, Samples
 
 NEVER = -1e30
 """Logit of an excluded candidate. Finite, so that a row without any candidate has a gradient, and it is 0."""
-
-
-def along(value: float | Tensor, ndim: int) -> float | Tensor:
-    """A hyper-parameter with one value for each run, shaped to meet a tensor of `ndim` axes; a number stays one."""
-    if not isinstance(value, Tensor):
-        return value
-    return value.view(*value.shape, *[1] * (ndim - value.ndim))
 
 
 def excluded(logits: Tensor, where: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import relu
 
 from losscope.distances import distances, entries, gram_squared_distances, rows
+from losscope.losses.binding import along
 from losscope.types import BatchTriplets, LossTerms, Triplets
 
 
@@ -45,7 +46,7 @@ def triplet(
         to_positive = entries(matrix, anchor, positive).masked_fill(~triplets.paired, -torch.inf)
         infinite_if_same = triplets.differs.to(matrix.dtype).reciprocal() - 1  # else 0
         nearness = rows(-(matrix + infinite_if_same), anchor)
-        values = relu((to_positive + margin).unsqueeze(-1) + nearness)
+        values = relu((to_positive + along(margin, to_positive.ndim)).unsqueeze(-1) + nearness)
         # As bytes: an `and` of booleans that broadcasts takes longer on a CPU than all distances.
         valid = rows(triplets.differs.view(torch.uint8), anchor) & triplets.paired.view(torch.uint8).unsqueeze(-1)
         return LossTerms(values, valid.view(torch.bool))
@@ -55,5 +56,5 @@ def triplet(
     to_negative = (anchors - rows(embeddings, triplets.negative)).square().sum(-1)
     if not squared:
         to_positive, to_negative = distances(to_positive), distances(to_negative)
-    violation = relu(to_positive - to_negative + margin)
+    violation = relu(to_positive - to_negative + along(margin, to_positive.ndim))
     return LossTerms(torch.where(triplets.valid, violation, 0.0), triplets.valid)

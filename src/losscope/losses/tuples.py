@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from losscope.distances import distances, entries, gram_squared_distances, rows
+from losscope.losses.binding import along
 from losscope.types import OUTLIER, BatchTriplets, Blocks, Contrasts, Loss, Pairs, Samples, Triplets, Tuples
 
 
@@ -137,7 +138,7 @@ def batch_hard(embeddings: Tensor, labels: Tensor) -> Triplets:
     return Triplets(anchor, positive, negative, same.any(-1) & differs.any(-1))
 
 
-def semi_hard(embeddings: Tensor, triplets: BatchTriplets, *, margin: float, squared: bool) -> Triplets:
+def semi_hard(embeddings: Tensor, triplets: BatchTriplets, *, margin: float | Tensor, squared: bool) -> Triplets:
     """For each positive pair the nearest negative that is farther than the positive, but by less than the margin:
     (..., pairs) triplets. A pair without such a negative has no term.
 
@@ -148,7 +149,7 @@ def semi_hard(embeddings: Tensor, triplets: BatchTriplets, *, margin: float, squ
     matrix = matrix if squared else distances(matrix)
     to_positive = entries(matrix, anchor, positive).unsqueeze(-1)
     to_negative = rows(torch.where(differs, matrix, torch.inf), anchor)
-    candidate = (to_negative > to_positive) & (to_negative < to_positive + margin)
+    candidate = (to_negative > to_positive) & (to_negative < to_positive + along(margin, to_positive.ndim))
     negative = torch.where(candidate, to_negative, torch.inf).argmin(-1)
     return Triplets(anchor, positive, negative, candidate.any(-1) & paired)
 

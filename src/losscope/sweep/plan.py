@@ -139,9 +139,9 @@ def _check_names(study: Study, extensions: Extensions) -> None:
             raise UnknownName.of("model", protocol.model.name, {*MODELS, *extensions.models})
         for loss in study.loss:
             kind = extensions.loss(loss.name).kind
-            if protocol.batch.mining != "none" and kind == "pair":
+            if protocol.batch.mining != "none" and kind != "triplet":
                 raise InvalidStudy(
-                    f"protocol '{protocol.name}' mines triplets, but loss '{loss.name}' takes pairs; "
+                    f"protocol '{protocol.name}' mines triplets, but loss '{loss.name}' has terms of another kind ({kind}); "
                     'set batch.mining = "none" or leave that loss out'
                 )
             taken = inspect.signature(extensions.loss(loss.name).terms).parameters

@@ -2,24 +2,34 @@
 
 An epoch is planned at once on the host from (seed, epoch) alone, so a resumed run draws what an uninterrupted one
 would have drawn, and every loss of a seed sees the same anchors in the same order with the same partners. A batch
-counts terms (pairs or triplets), or samples where all tuples of the batch are formed.
+counts anchors, or samples where tuples are formed within the batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from losscope.errors import InvalidStudy
-from losscope.losses.tuples import all_pairs, batch_hard, different_class, positive_pairs, same_class, semi_hard
+from losscope.losses.tuples import (
+    all_contrasts,
+    all_samples,
+    all_tuples,
+    batch_hard,
+    blocks_of,
+    different_class,
+    semi_hard,
+    single_blocks,
+)
 from losscope.seeds import generator
 from losscope.study import Batch
-from losscope.types import OUTLIER, BatchTriplets, Pairs, TermKind, Triplets, Tuples
+from losscope.training.composition import composed
+from losscope.training.partners import ClassIndex, Drawn, InBatch, draw
+from losscope.types import OUTLIER, BatchTriplets, Blocks, Contrasts, Loss, Pairs, Triplets, Tuples
 
 
 class Step(NamedTuple):
@@ -30,72 +40,42 @@ class Step(NamedTuple):
     labels: Tensor | None = None  # (runs, samples), only where tuples are mined
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """What one seed draws for one epoch, before it is cut into batches. Shapes (terms,)."""
-
-    anchor: np.ndarray
-    positive: np.ndarray
-    negative: np.ndarray
-    same: np.ndarray  # pairs only: is the partner the positive?
-
-
-class ClassIndex:
-    """Rows of a split sorted by class, to draw partners without a loop."""
-
-    def __init__(self, labels: np.ndarray) -> None:
-        self.labels = labels
-        self.order = np.argsort(labels, kind="stable")
-        _, self.of, count = np.unique(labels, return_inverse=True, return_counts=True)
-        self.start, self.count = (np.cumsum(count) - count)[self.of], count[self.of]
-        self.rank = np.empty(len(labels), dtype=np.int64)
-        self.rank[self.order] = np.arange(len(labels))
-        self.has_positive = (self.count > 1) & (labels != OUTLIER)
-        self.has_negative = self.count < len(labels)
-
-    def positives(self, rows: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-        """A partner of the same class, never the row itself; the row itself where its class has no other."""
-        others = np.maximum(self.count[rows] - 1, 1)
-        place = self.start[rows] + (uniform * others).astype(np.int64)
-        place += (place >= self.rank[rows]) & (self.count[rows] > 1)
-        chosen: np.ndarray = self.order[place]
-        return chosen
-
-    def negatives(self, rows: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-        """A partner of any other class (for a class also an outlier; for an outlier any sample of a class)."""
-        place = (uniform * (len(self.labels) - self.count[rows])).astype(np.int64)
-        place += np.where(place >= self.start[rows], self.count[rows], 0)
-        chosen: np.ndarray = self.order[place % len(self.labels)]
-        return chosen
-
-
 class Sampler:
-    """Plans the epochs of a stack of runs: `labels` (runs, samples) of the training split, one seed for each run."""
+    """Plans the epochs of a stack of runs: `labels` (runs, samples) of the training split, one seed for each run.
+
+    `labels` become places 0, 1, ... of the sorted classes of the stack (an outlier stays -1), which class vectors
+    share.
+    """
 
     def __init__(
         self,
         labels: np.ndarray,
         seeds: tuple[int, ...],
         batch: Batch,
-        kind: TermKind,
-        hyperparameters: dict[str, object],
+        loss: Loss,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.labels, self.seeds, self.batch, self.kind, self.device = labels, seeds, batch, kind, device
-        self.hyperparameters = hyperparameters
-        self.whole_split = batch.sampling != "all_in_batch" and batch.partners == "dataset"
-        self.classes = [ClassIndex(row) for row in labels] if self.whole_split else []
+        self.seeds, self.batch, self.loss, self.device = seeds, batch, loss, device
+        known = np.unique(labels[labels != OUTLIER])
+        self.classes = len(known)
+        self.labels = np.where(labels == OUTLIER, OUTLIER, np.searchsorted(known, labels))
+        self.index = [ClassIndex(row) for row in self.labels] if batch.draws_partners else []
 
     def epoch(self, epoch: int) -> Iterator[Step]:
         """The steps of one epoch (0 is the pass before training)."""
-        if self.whole_split:
-            return self._tuple_steps(epoch)
-        return self._sample_steps(epoch)
+        if self.batch.draws_partners:
+            return self._partner_steps(epoch)
+        return self._batch_steps(epoch)
 
     # partners from the whole split -------------------------------------------------------------------------------
 
-    def _tuple_steps(self, epoch: int) -> Iterator[Step]:
-        drawn = [self._draw(seed, index, epoch) for seed, index in zip(self.seeds, self.classes, strict=True)]
+    def _partner_steps(self, epoch: int) -> Iterator[Step]:
+        both_sides = self.batch.sampling == "one_plus_one"
+        pairs = self.loss.kind == "pair"
+        drawn = [
+            draw(index, seed, epoch, pairs=pairs, both_sides=both_sides)
+            for seed, index in zip(self.seeds, self.index, strict=True)
+        ]
         lengths = {len(one.anchor) for one in drawn}
         if len(lengths) > 1:  # padding would give the shorter ones updates that they don't have alone
             raise InvalidStudy(
@@ -103,109 +83,107 @@ class Sampler:
                 "numbers: repeat the command with --set protocol.chunk=1"
             )
         (length,) = lengths
-        anchor, positive, negative, same = (
-            torch.from_numpy(np.stack([getattr(one, part) for one in drawn]))
-            for part in ("anchor", "positive", "negative", "same")
-        )
-        partner = torch.where(same, positive, negative)
-        parts = (anchor, partner) if self.kind == "pair" else (anchor, positive, negative)
+        stacked = Drawn(*(np.stack([getattr(one, part) for one in drawn]) for part in Drawn._fields))
         for start in range(0, length, self.batch.terms):
-            cut = slice(start, start + self.batch.terms)
-            terms = anchor[:, cut].shape[1]
-            rows = torch.cat([part[:, cut] for part in parts], dim=1).to(self.device)
-            places = torch.arange(len(parts) * terms, device=self.device).view(len(parts), terms)
-            ok = torch.ones_like(rows[:, :terms], dtype=torch.bool)
-            if self.kind == "pair":
-                yield Step(rows, Pairs(places[0], places[1], same[:, cut].to(self.device), ok))
-            else:
-                yield Step(rows, Triplets(places[0], places[1], places[2], ok))
+            yield self._partner_step(Drawn(*(part[:, start : start + self.batch.terms] for part in stacked)))
 
-    def _draw(self, seed: int, index: ClassIndex, epoch: int) -> Drawn:
-        """Partners for every row by row number, then the order: the same for pairs and triplets of one seed (but for
-        the order under one_plus_one, where there are twice as many pairs)."""
-        samples = len(index.labels)
-        uniform = generator(seed, "partners", epoch).random((3, samples))
-        anchor = np.arange(samples)
-        positive, negative = index.positives(anchor, uniform[0]), index.negatives(anchor, uniform[1])
-        if self.kind == "triplet":
-            same, possible = np.ones(samples, dtype=bool), index.has_positive & index.has_negative
-        elif self.batch.sampling == "one_tuple":
-            coin = generator(seed, "coin", epoch).random(samples) < 0.5
-            same = np.where(index.has_positive & index.has_negative, coin, index.has_positive)
-            possible = index.has_positive | index.has_negative
-        else:  # one positive and one negative pair for each anchor; an anchor without positive gives two negatives
-            second = index.negatives(anchor, uniform[2])
-            anchor, positive = np.tile(anchor, 2), np.tile(positive, 2)
-            negative = np.concatenate([negative, second])
-            same = np.concatenate([np.zeros(samples, dtype=bool), index.has_positive])
-            possible = same | np.tile(index.has_negative, 2)
-        order = generator(seed, "order", epoch).permutation(len(anchor))
-        kept = order[possible[order]]
-        return Drawn(anchor[kept], positive[kept], negative[kept], same[kept])
+    def _partner_step(self, drawn: Drawn) -> Step:
+        """A batch of anchors and their partners, each part (runs, anchors), as rows and what the loss takes."""
+        anchor, positive, negative, same = map(torch.from_numpy, drawn)
+        roles = {
+            "pair": (anchor, torch.where(same, positive, negative)),
+            "triplet": (anchor, positive, negative),
+            "sample": (anchor,),
+        }.get(self.loss.kind, (anchor, positive))
+        places = torch.arange(len(roles) * anchor.shape[1]).view(len(roles), -1)
+        ok = torch.ones_like(same)
+        tuples: Tuples
+        if self.loss.kind == "pair":
+            tuples = Pairs(places[0], places[1], same, ok)
+        elif self.loss.kind == "triplet":
+            tuples = Triplets(places[0], places[1], places[2], ok)
+        else:
+            labels = torch.from_numpy(np.take_along_axis(self.labels, drawn.anchor, axis=1))
+            if self.loss.kind == "sample":
+                tuples = all_samples(labels)
+            elif self.loss.blocks:
+                tuples = partner_blocks(labels, self.classes)
+            else:
+                own = torch.eye(labels.shape[1], dtype=torch.bool).expand(len(labels), -1, -1)
+                tuples = Contrasts(places[0], places[1], own, different_class(labels))
+        return Step(torch.cat(roles, dim=1).to(self.device), _to(tuples, self.device))
 
     # partners from the batch -------------------------------------------------------------------------------------
 
-    def _sample_steps(self, epoch: int) -> Iterator[Step]:
-        samples = self.labels.shape[1]
-        order = np.stack([generator(seed, "order", epoch).permutation(samples) for seed in self.seeds])
-        labels = torch.from_numpy(np.take_along_axis(self.labels, order, axis=1))
-        rows = torch.from_numpy(order)
+    def _batch_steps(self, epoch: int) -> Iterator[Step]:
+        planned = [
+            composed(labels, self.batch, seed, epoch) for labels, seed in zip(self.labels, self.seeds, strict=True)
+        ]
         noise = [generator(seed, "partners", epoch) for seed in self.seeds]
-        for start in range(0, samples, self.batch.samples):
-            cut = slice(start, start + self.batch.samples)
-            batch = labels[:, cut]
-            if batch.shape[1] < 2:
+        for batches in zip(*planned, strict=True):
+            rows = np.stack(batches)
+            if rows.shape[1] < 2:
                 return
-            step = Step(rows[:, cut].to(self.device), self._tuples(batch, noise), None)
-            yield step if step.tuples is not None else step._replace(labels=batch.to(self.device))
+            labels = torch.from_numpy(np.take_along_axis(self.labels, rows, axis=1))
+            step = Step(torch.from_numpy(rows).to(self.device), self._tuples(labels, noise))
+            yield step if step.tuples is not None else step._replace(labels=labels.to(self.device))
 
     def _tuples(self, labels: Tensor, noise: list[np.random.Generator]) -> Tuples | None:
-        if self.batch.sampling == "one_tuple":
+        sampling = self.batch.sampling
+        if sampling == "customary" and self.loss.kind == "anchor":
+            sampling = "all_in_batch"
+        if sampling != "all_in_batch":
             uniform = np.stack([one.random((3, labels.shape[1])) for one in noise])
-            return _to(partners_in_batch(labels, torch.from_numpy(uniform), self.kind), self.device)
-        if self.kind == "pair":
-            return all_pairs(labels.to(self.device))
-        if self.batch.mining == "batch_hard":
+            one_each = partners_in_batch(labels, torch.from_numpy(uniform), self.loss, self.classes)
+            return _to(one_each, self.device)
+        if self.batch.mining == "batch_hard" and self.loss.kind == "triplet":
             return None
-        anchor, positive, valid = (part.to(self.device) for part in positive_pairs(labels))
-        return BatchTriplets(anchor, positive, valid, different_class(labels.to(self.device)))
+        return _to(all_tuples(self.loss, labels, self.classes), self.device)
 
-    def mine(self, embeddings: Tensor, step: Step) -> Tuples:
+    def mine(self, embeddings: Tensor, step: Step, hyperparameters: Mapping[str, Any]) -> Tuples:
         """The tuples of a step, mined by the distances of its embeddings where the protocol says so."""
         if step.tuples is None:
             assert step.labels is not None
             return batch_hard(embeddings, step.labels)
         if self.batch.mining == "semi_hard" and isinstance(step.tuples, BatchTriplets):
-            margin, squared = self.hyperparameters["margin"], self.hyperparameters["squared"]
-            return semi_hard(embeddings, step.tuples, margin=float(margin), squared=bool(squared))  # type: ignore[arg-type]
+            margin, squared = hyperparameters["margin"], hyperparameters["squared"]
+            return semi_hard(embeddings, step.tuples, margin=margin, squared=squared)
         return step.tuples
 
 
-def partners_in_batch(labels: Tensor, uniform: Tensor, kind: TermKind) -> Tuples:
-    """One pair (a fair coin says which side) or one triplet for each sample of a batch, partners from the batch.
+def partners_in_batch(labels: Tensor, uniform: Tensor, loss: Loss, classes: int) -> Tuples:
+    """One pair (a fair coin says which side), one triplet or one positive for each sample of a batch, partners from
+    the batch; N-pair blocks that use each sample once.
 
-    labels (runs, N); uniform (runs, 3, N) in [0, 1): for the positive, the negative and the coin. An anchor without
-    such a partner has no term.
+    labels (runs, N); uniform as in `InBatch`. An anchor without such a partner has no term.
     """
-    positive, has_positive = _choose(same_class(labels), uniform[:, 0])
-    negative, has_negative = _choose(different_class(labels), uniform[:, 1])
+    if loss.kind == "sample":
+        return all_samples(labels)
+    if loss.blocks:
+        return single_blocks(labels, classes)
+    found = InBatch(labels, uniform)
     anchor = torch.arange(labels.shape[-1])
-    if kind == "triplet":
-        return Triplets(anchor.expand_as(labels), positive, negative, has_positive & has_negative)
-    wants_positive = uniform[:, 2] < 0.5
-    return Pairs(
-        anchor,
-        torch.where(wants_positive, positive, negative),
-        wants_positive,
-        torch.where(wants_positive, has_positive, has_negative),
-    )
+    if loss.kind == "triplet":
+        return Triplets(
+            anchor.expand_as(labels), found.positive, found.negative, found.has_positive & found.has_negative
+        )
+    if loss.kind == "pair":
+        wants = found.wants_positive
+        return Pairs(
+            anchor,
+            torch.where(wants, found.positive, found.negative),
+            wants,
+            torch.where(wants, found.has_positive, found.has_negative),
+        )
+    every = all_contrasts(labels)
+    return every._replace(positive=every.positive & (found.positive.unsqueeze(-1) == anchor))
 
 
-def _choose(allowed: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
-    """For each row of `allowed` (..., N, N) one allowed column at random, and whether there is one."""
-    count = allowed.sum(-1)
-    wanted = (uniform * count).long() + 1
-    return (allowed.cumsum(-1) < wanted.unsqueeze(-1)).sum(-1).clamp_max(allowed.shape[-1] - 1), count > 0
+def partner_blocks(labels: Tensor, classes: int) -> Blocks:
+    """N-pair blocks of anchors, labels (runs, anchors), whose positives follow them in the batch in the same order."""
+    place = blocks_of(labels, classes).transpose(-1, -2)
+    anchor = place.clamp_min(0)
+    return Blocks(anchor, anchor + labels.shape[-1], place >= 0)
 
 
 def _to(tuples: Tuples, device: torch.device | str) -> Tuples:

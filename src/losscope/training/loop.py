@@ -9,7 +9,6 @@ Nothing inside an epoch waits for the device: traces are read once, at its end.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -22,17 +21,16 @@ from losscope.diagnostics.gradients import (
     update_ratio,
 )
 from losscope.diagnostics.greediness import ACTIVE_ABOVE
-from losscope.losses.reductions import masked, mean_over_sides, mean_over_valid
-from losscope.losses.tuples import for_each_run
+from losscope.distances import unit_length
+from losscope.losses.reductions import mean_over_sides, mean_over_valid
 from losscope.study import Optimizer
 from losscope.training.batches import Sampler, Step
 from losscope.training.models import Encoder
-from losscope.types import Loss, LossTerms, Pairs, Tuples
+from losscope.training.objective import OPTIMIZERS, Objective
+from losscope.types import LossTerms, Pairs, Tuples
 
 Trace = dict[str, Tensor]
 """Step diagnostics of one epoch: name -> (steps, runs) on the CPU."""
-
-OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
 
 
 @dataclass
@@ -50,14 +48,28 @@ class Inputs:
         return flat.index_select(0, rows.flatten()).view(*rows.shape, *flat.shape[1:])
 
 
+class Signal:
+    """Sums over the steps of an epoch from which the signal fraction of the gradient is made."""
+
+    def __init__(self, parameters: Tensor) -> None:
+        self.gradients = torch.zeros_like(parameters, requires_grad=False)
+        self.squares = torch.zeros(len(parameters), dtype=torch.float64, device=parameters.device)
+        self.steps = 0
+
+    def add(self, gradient: Tensor, norm: Tensor) -> None:
+        """One step: the gradient (runs, parameters) and its norm (runs,)."""
+        self.gradients += gradient
+        self.squares += norm.double().square()
+        self.steps += 1
+
+
 class Stack:
     """Runs that train together: parameters (runs, parameters), optimizer state, and which runs are alive."""
 
     def __init__(
         self,
         encoder: Encoder,
-        loss: Loss,
-        hyperparameters: dict[str, object],
+        objective: Objective,
         optimizer: Optimizer,
         sampler: Sampler,
         inputs: Inputs,
@@ -65,7 +77,7 @@ class Stack:
         *,
         observe: bool = True,
     ) -> None:
-        self.encoder, self.loss, self.hyperparameters = encoder, loss, hyperparameters
+        self.encoder, self.objective = encoder, objective
         self.sampler, self.inputs, self.observe = sampler, inputs, observe
         self.parameters = parameters.requires_grad_()
         self.optimizer = OPTIMIZERS[optimizer.name](
@@ -73,9 +85,11 @@ class Stack:
         )
         self.samples = 0  # embedded in updates so far, by each run
         self.alive = torch.ones(len(parameters), dtype=torch.bool, device=parameters.device)
+        self.signal = Signal(parameters)  # of the epoch that was trained last
 
     def train_epoch(self, epoch: int) -> Trace:
         """One epoch of updates."""
+        self.signal = Signal(self.parameters)
         return read([self.train_step(step) for step in self.sampler.epoch(epoch)])
 
     @torch.no_grad()
@@ -89,29 +103,38 @@ class Stack:
 
     def forward(self, step: Step) -> tuple[Tensor, LossTerms, Tuples, Tensor]:
         """Embeddings, terms, tuples and the loss (runs,) of a batch."""
-        embeddings = self.encoder.embed(self.parameters, self.inputs.take(step.rows))
-        tuples = self.sampler.mine(embeddings, step)
-        terms = stacked_terms(self.loss, embeddings, tuples, self.hyperparameters)
+        outputs = self.encoder.outputs(self.parameters, self.inputs.take(step.rows))
+        embeddings = unit_length(outputs) if self.objective.unit_length else outputs
+        tuples = self.sampler.mine(embeddings, step, self.objective.hyperparameters)
+        terms = self.objective.terms(embeddings, tuples)
+        return embeddings, terms, tuples, self.reduced(terms, tuples)
+
+    def reduced(self, terms: LossTerms, tuples: Tuples) -> Tensor:
+        """The loss (runs,) of the masked terms of a batch."""
         if self.sampler.batch.balance == "sides" and isinstance(tuples, Pairs):
-            loss = mean_over_sides(terms, tuples.same, runs=1)
-        else:
-            loss = mean_over_valid(terms, runs=1)
-        return embeddings, terms, tuples, loss
+            return mean_over_sides(terms, tuples.same, runs=1)
+        return mean_over_valid(terms, runs=1)
 
     def train_step(self, step: Step) -> dict[str, Tensor]:
         """One update of every run; what was seen on the way, each (runs,), still on the device."""
         embeddings, terms, tuples, loss = self.forward(step)
         self.samples += step.rows.shape[1]
-        by_embedding, gradient = torch.autograd.grad(loss.sum(), (embeddings, self.parameters))
+        by_embedding, gradient, *beside = torch.autograd.grad(
+            loss.sum(), (embeddings, self.parameters, *self.objective.parameters)
+        )
         norms = tensor_norms(self.encoder.layers(gradient), runs=1)
         norm = norms.norm(dim=-1)
         self.alive = self.alive & (loss + norm).isfinite()
         before = self.parameters.detach().clone() if self.observe else None
         # `where` on a mask is scalar on a CPU; a gradient that is not finite is never an alive run's.
         self.parameters.grad = gradient.nan_to_num_(0.0, 0.0, 0.0).mul_(self.alive.unsqueeze(1))
+        seen = {} if before is None else self.objective.observed(beside)
         self.optimizer.step()
+        self.objective.update(beside, self.alive)
+        self.objective.follow(embeddings.detach(), tuples)
         if before is None:
             return {"loss": loss.detach()}
+        self.signal.add(gradient, norm)
         return {
             "loss": loss.detach(),
             **activity(terms, tuples),
@@ -120,6 +143,7 @@ class Stack:
             "gradient_norm_embedding": gradient_norm_embedding(by_embedding),
             "gradient_norm_embedding_tangential": gradient_norm_embedding_tangential(by_embedding, embeddings.detach()),
             "update_ratio": update_ratio(before, self.parameters.detach()),
+            **seen,
         }
 
     @torch.no_grad()
@@ -140,7 +164,7 @@ class Stack:
 
     def state(self) -> dict[str, Tensor]:
         """Everything that the next epoch depends on."""
-        kept = {"parameters": self.parameters.detach(), "alive": self.alive}
+        kept = {"parameters": self.parameters.detach(), "alive": self.alive, **self.objective.state()}
         for name, value in self.optimizer.state[self.parameters].items():
             if isinstance(value, Tensor):
                 kept[f"optimizer.{name}"] = value
@@ -151,6 +175,7 @@ class Stack:
         """Go on from `state()` of an equal stack."""
         self.parameters.copy_(state["parameters"])
         self.alive = state["alive"].to(self.alive.device)
+        self.objective.load(state)
         self.optimizer.state[self.parameters] = {
             name.removeprefix("optimizer."): value.to(self.parameters.device)
             for name, value in state.items()
@@ -164,22 +189,6 @@ def read(rows: list[dict[str, Tensor]]) -> Trace:
         return {}
     values = torch.stack([torch.stack([row[name] for row in rows]).to(torch.float64) for name in rows[0]]).cpu()
     return dict(zip(rows[0], values, strict=True))
-
-
-def stacked_terms(loss: Loss, embeddings: Tensor, tuples: Tuples, hyperparameters: dict[str, object]) -> LossTerms:
-    """The masked terms of all runs, by the way of stacking that the loss allows."""
-    if loss.stacking == "native":
-        return loss.terms(embeddings, tuples, **hyperparameters)
-    spread = tuple(for_each_run(tuples, len(embeddings)))
-
-    def one_run(points: Tensor, parts: tuple[Tensor, ...]) -> LossTerms:
-        return masked(loss.terms(points, type(tuples)(*parts), **hyperparameters))
-
-    if loss.stacking == "vmap":
-        stacked: LossTerms = torch.func.vmap(one_run)(embeddings, spread)
-        return stacked
-    each = [one_run(points, tuple(parts)) for points, *parts in zip(embeddings, *spread, strict=True)]
-    return LossTerms(*(torch.stack(parts) for parts in zip(*each, strict=True)))
 
 
 def activity(terms: LossTerms, tuples: Tuples) -> dict[str, Tensor]:

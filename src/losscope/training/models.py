@@ -34,12 +34,14 @@ class Encoder:
     draw     `(seed) -> parameters` of one run, of these shapes
     forward  `(parameters, each (runs, *shape), inputs (runs, samples, ...)) -> (runs, samples, dim)` before
              normalization
+    dim      of an embedding
     chunk    how many runs are worth stacking on a CPU (None: all)
     """
 
     shapes: tuple[tuple[int, ...], ...]
     draw: Callable[[int], Sequence[Tensor]]
     forward: Callable[[Sequence[Tensor], Tensor], Tensor]
+    dim: int
     chunk: int | None = None
 
     @property
@@ -50,11 +52,7 @@ class Encoder:
 
     def initial(self, seeds: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
         """Parameters (runs, parameters) of untrained runs, drawn on the CPU from the seeds alone."""
-        stacked = torch.zeros(len(seeds), sum(self.sizes), dtype=dtype)
-        for row, seed in zip(stacked, seeds, strict=True):
-            drawn = torch.cat([part.flatten() for part in self.draw(seed)])
-            row[: len(drawn)] = drawn
-        return stacked
+        return padded([torch.cat([part.flatten() for part in self.draw(seed)]) for seed in seeds], dtype)
 
     def layers(self, parameters: Tensor) -> list[Tensor]:
         """Views (runs, *shape) of the parameter tensors in `parameters` (runs, parameters)."""
@@ -68,6 +66,15 @@ class Encoder:
     def outputs(self, parameters: Tensor, inputs: Tensor) -> Tensor:
         """The same before normalization."""
         return self.forward(self.layers(parameters), inputs)
+
+
+def padded(drawn: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
+    """Numbers of all runs as one matrix, each run's in a row of a multiple of `LANES`."""
+    length = drawn[0].numel()
+    stacked = torch.zeros(len(drawn), length + -length % LANES, dtype=dtype)
+    for row, one in zip(stacked, drawn, strict=True):
+        row[:length] = one.flatten()
+    return stacked
 
 
 def _draw_layers(layers: Sequence[tuple[int, ...]], seed: int) -> list[Tensor]:
@@ -118,6 +125,7 @@ def mlp(input_shape: tuple[int, ...], widths: tuple[int, ...]) -> Encoder:
         _with_biases(layers),
         lambda seed: _draw_layers(layers, seed),
         lambda weights, inputs: _dense(weights, inputs.flatten(2)),
+        widths[-1],
     )
 
 
@@ -154,7 +162,7 @@ def convnet(input_shape: tuple[int, ...], widths: tuple[int, ...]) -> Encoder:
             hidden = F.max_pool2d(F.conv2d(hidden, kernel, weights[place + 1], padding=1), 2).relu()
         return _dense([part.unsqueeze(0) for part in weights[4:]], hidden.flatten(1).unsqueeze(0))
 
-    return Encoder(_with_biases(layers), lambda seed: _draw_layers(layers, seed), forward, chunk=1)
+    return Encoder(_with_biases(layers), lambda seed: _draw_layers(layers, seed), forward, widths[-1], chunk=1)
 
 
 def from_module(make: Callable[[tuple[int, ...]], nn.Module], input_shape: tuple[int, ...]) -> Encoder:
@@ -175,6 +183,8 @@ def from_module(make: Callable[[tuple[int, ...]], nn.Module], input_shape: tuple
             "stacked over runs; use LayerNorm or GroupNorm, or freeze it and hand in its features"
         )
     names = [name for name, _ in module.named_parameters()]
+    with torch.no_grad():
+        dim = module(torch.zeros(2, *input_shape)).shape[-1]
 
     def forward(weights: Sequence[Tensor], inputs: Tensor) -> Tensor:
         def one_run(parts: Sequence[Tensor], samples: Tensor) -> Tensor:
@@ -188,6 +198,7 @@ def from_module(make: Callable[[tuple[int, ...]], nn.Module], input_shape: tuple
         tuple(tuple(parameter.shape) for parameter in module.parameters()),
         lambda seed: [parameter.detach() for parameter in build(seed).parameters()],
         forward,
+        dim,
     )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from losscope.data.dataset import Dataset, Split
 from losscope.errors import InvalidStudy
+from losscope.seeds import generator
 from losscope.study import Protocol
 from losscope.types import OUTLIER
 
@@ -69,3 +70,10 @@ def stack(datasets: list[Dataset], split: str) -> tuple[np.ndarray, np.ndarray, 
         )
     shared = all(part.inputs is parts[0].inputs for part in parts)
     return (parts[0].inputs if shared else np.stack([part.inputs for part in parts])), labels, shared
+
+
+def shuffled(labels: np.ndarray, seeds: Sequence[int]) -> np.ndarray:
+    """The labels (runs, samples) of each run in an order of its seed's own: the same classes, told to nobody."""
+    return np.stack(
+        [generator(seed, "shuffled labels").permutation(row) for seed, row in zip(seeds, labels, strict=True)]
+    )

@@ -28,7 +28,8 @@ from losscope.training.measure import (
     measure_inputs,
 )
 from losscope.training.models import Encoder, encoder, from_module
-from losscope.training.prepare import prepare, stack
+from losscope.training.objective import Objective
+from losscope.training.prepare import prepare, shuffled, stack
 from losscope.training.records import GroupRecord, Row
 from losscope.types import Loss
 
@@ -127,16 +128,27 @@ def load_datasets(cell: Cell, place: Place) -> list[Dataset]:
 
 def build_stack(cell: Cell, datasets: list[Dataset], place: Place, *, observe: bool = True) -> Stack:
     """The untrained stack of a group."""
-    protocol, hyperparameters = cell.protocol, dict(cell.loss.hyperparameters)
+    protocol = cell.protocol
     inputs, labels, shared = stack(datasets, "train")
+    if protocol.labels == "shuffled":
+        labels = shuffled(labels, cell.seeds)
     dtype = getattr(torch, protocol.precision)
     loss = place.extensions.loss(cell.loss.name)
     encoder = place.extensions.encoder(protocol.model, datasets[0].input_shape)
-    sampler = Sampler(labels, cell.seeds, protocol.batch, loss.kind, hyperparameters, place.device)
+    sampler = Sampler(labels, cell.seeds, protocol.batch, loss, place.device)
+    objective = Objective(
+        loss,
+        [dict(cell.loss.hyperparameters)] * len(cell.seeds),
+        cell.seeds,
+        sampler.classes,
+        encoder.dim,
+        protocol.optimizer,
+        dtype=dtype,
+        device=place.device,
+    )
     return Stack(
         encoder,
-        loss,
-        hyperparameters,
+        objective,
         protocol.optimizer,
         sampler,
         Inputs(torch.from_numpy(inputs).to(place.device, dtype), shared),
@@ -152,9 +164,14 @@ def _train(unit: Unit, record: GroupRecord, datasets: list[Dataset], place: Plac
 
     def measure(epoch: int) -> list[Row]:
         embedded = splits.embed(trained)
-        rows = [row for split, part in embedded.items() for row in geometry_rows(split, epoch, part)]
+        rows = [
+            row
+            for split, part in embedded.items()
+            if protocol.measures(epoch, split)
+            for row in geometry_rows(split, epoch, part)
+        ]
         rows += traces.probe_rows(trained.measure_epoch(0, PROBE_STEPS), epoch)
-        if epoch in (0, protocol.epochs, *protocol.evaluate_at):
+        if protocol.evaluates(epoch):
             rows += evaluation_rows(
                 embedded, epoch, shares_classes=datasets[0].shares_classes, keep=record.append_queries
             )

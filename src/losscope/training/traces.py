@@ -15,7 +15,7 @@ from losscope.training.records import GroupRecord, Row
 
 MEANS = (
     "loss", "gradient_norm", "gradient_norm_tensor_mean", "gradient_norm_embedding",
-    "gradient_norm_embedding_tangential", "update_ratio",
+    "gradient_norm_embedding_tangential", "update_ratio", "proxy_gradient_norm",
 )  # fmt: skip
 """Diagnostics whose epoch row is the mean over the epoch's steps."""
 

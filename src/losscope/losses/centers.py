@@ -1,0 +1,23 @@
+"""Class centers that follow the embeddings instead of being trained."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from losscope.distances import unit_length
+from losscope.types import Samples
+
+
+def moved_centers(centers: Tensor, embeddings: Tensor, samples: Samples, momentum: float) -> Tensor:
+    """norm(β c + (1 - β) x̄) for each class in a batch, x̄ the mean of its embeddings; other centers as they are.
+
+    centers (..., classes, dim), embeddings (..., samples, dim), β = `momentum`.
+    """
+    own = one_hot(samples.target, centers.shape[-2]).to(embeddings.dtype) * samples.valid.unsqueeze(-1)
+    own = own.expand(*embeddings.shape[:-1], centers.shape[-2])
+    count = own.sum(-2).unsqueeze(-1)
+    mean = own.transpose(-1, -2) @ embeddings / count.clamp_min(1)
+    moved = unit_length(momentum * centers + (1 - momentum) * mean)
+    return torch.where((count > 0) & moved.isfinite(), moved, centers)

@@ -1,0 +1,178 @@
+"""The loss of a stack: its hyper-parameters along the run axis, and what is trained beside the encoder.
+
+Class vectors and the parameters of a loss's own module have a learning rate of their own and never count into the
+encoder's gradient norm.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from losscope.losses.centers import moved_centers
+from losscope.losses.reductions import masked
+from losscope.losses.tuples import for_each_run
+from losscope.seeds import generator
+from losscope.study import Optimizer
+from losscope.training.models import padded
+from losscope.types import Loss, LossTerms, Samples, Tuples
+
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+
+
+class Objective:
+    """`hyperparameters` has one entry for each run; only numbers that a stackable loss takes may differ.
+
+    classes, dim  number and length of class vectors
+    """
+
+    def __init__(
+        self,
+        loss: Loss,
+        hyperparameters: Sequence[Mapping[str, Any]],
+        seeds: Sequence[int],
+        classes: int,
+        dim: int,
+        optimizer: Optimizer,
+        *,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.loss = loss
+        self.training = {key: hyperparameters[0][key] for key in loss.training}
+        of_terms = [{key: value for key, value in one.items() if key not in loss.training} for one in hyperparameters]
+        self.hyperparameters = along_runs(of_terms, dtype, device) if loss.stacking == "native" else of_terms[0]
+        self.unit_length = bool(self.training.get("unit_length", True))
+        self.momentum = float(self.training.get("momentum", 0.0))
+        self.bank: Tensor | None = None  # class vectors of each run, flat
+        self.shape = (classes, dim)
+        self.modules: list[nn.Module] = []
+        if loss.proxies:
+            self.bank = padded([class_vectors(classes, dim, seed) for seed in seeds], dtype).to(device)
+        elif loss.module:
+            self.modules = [loss.module(seed).to(device, dtype) for seed in seeds]
+        self.parameters = self._trained()
+        rate = float(self.training.get("proxy_lr", optimizer.lr))
+        self.optimizer = OPTIMIZERS[optimizer.name](self.parameters, lr=rate) if self.parameters else None
+
+    @property
+    def proxies(self) -> Tensor | None:
+        """Class vectors (runs, classes, dim)."""
+        if self.bank is None:
+            return None
+        return self.bank[:, : math.prod(self.shape)].view(-1, *self.shape)
+
+    def _trained(self) -> list[Tensor]:
+        if self.bank is not None and not self.momentum:
+            return [self.bank.requires_grad_()]
+        return [parameter for module in self.modules for parameter in module.parameters()]
+
+    def terms(self, embeddings: Tensor, tuples: Tuples) -> LossTerms:
+        """The masked terms of all runs, by the way of stacking that the loss allows."""
+        if self.modules:
+            spread = for_each_run(tuples, len(embeddings))
+            each = [
+                masked(module(points, type(tuples)(*parts)))
+                for module, points, *parts in zip(self.modules, embeddings, *spread, strict=True)
+            ]
+            return LossTerms(*(torch.stack(parts) for parts in zip(*each, strict=True)))
+        return stacked_terms(self.loss, embeddings, tuples, self.hyperparameters, self.proxies)
+
+    def observed(self, gradients: Sequence[Tensor]) -> dict[str, Tensor]:
+        """What a step shows of its class vectors, each (runs,)."""
+        return {"proxy_gradient_norm": gradients[0].norm(dim=-1)} if self.bank is not None and gradients else {}
+
+    def update(self, gradients: Sequence[Tensor], alive: Tensor) -> None:
+        """One step of the class vectors or the loss's own parameters; a run that is not alive keeps its own."""
+        if self.optimizer is None:
+            return
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            finite = gradient.nan_to_num_(0.0, 0.0, 0.0)
+            parameter.grad = finite if self.modules else finite.mul_(alive.unsqueeze(1))
+        self.optimizer.step()
+
+    @torch.no_grad()
+    def follow(self, embeddings: Tensor, tuples: Tuples) -> None:
+        """Move centers that are averaged instead of trained."""
+        proxies = self.proxies
+        if proxies is not None and self.momentum and isinstance(tuples, Samples):
+            proxies.copy_(moved_centers(proxies, embeddings, tuples, self.momentum))
+
+    def state(self) -> dict[str, Tensor]:
+        """What the next step depends on, beside the encoder."""
+        kept = {"proxies": self.bank.detach()} if self.bank is not None else {}
+        for place, parameter in enumerate(self.parameters):
+            if self.modules:
+                kept[f"module.{place}"] = parameter.detach()
+            if self.optimizer is not None:
+                kept |= {
+                    f"proxy_optimizer.{place}.{name}": value
+                    for name, value in self.optimizer.state[parameter].items()
+                    if isinstance(value, Tensor)
+                }
+        return kept
+
+    @torch.no_grad()
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from `state()` of an equal objective."""
+        if self.bank is not None:
+            self.bank.copy_(state["proxies"])
+        for place, parameter in enumerate(self.parameters):
+            if self.modules:
+                parameter.copy_(state[f"module.{place}"])
+            assert self.optimizer is not None
+            prefix = f"proxy_optimizer.{place}."
+            self.optimizer.state[parameter] = {
+                name.removeprefix(prefix): value.to(parameter.device if value.ndim else "cpu")
+                for name, value in state.items()
+                if name.startswith(prefix)
+            }
+
+
+def class_vectors(classes: int, dim: int, seed: int) -> Tensor:
+    """Random directions (classes, dim) of unit length, from the seed alone."""
+    random = torch.Generator().manual_seed(int(generator(seed, "class vectors").integers(2**63)))
+    return nn.functional.normalize(torch.randn(classes, dim, generator=random), dim=-1)
+
+
+def along_runs(
+    of_each_run: Sequence[Mapping[str, Any]], dtype: torch.dtype, device: torch.device | str
+) -> dict[str, Any]:
+    """Numbers as tensors (runs,), also where they don't differ, so that a run meets the same kernels in any stack;
+    switches as they are."""
+    return {
+        key: torch.tensor([one[key] for one in of_each_run], dtype=dtype, device=device)
+        if isinstance(value, float)
+        else value
+        for key, value in of_each_run[0].items()
+    }
+
+
+def stacked_terms(
+    loss: Loss,
+    embeddings: Tensor,
+    tuples: Tuples,
+    hyperparameters: Mapping[str, Any],
+    proxies: Tensor | None = None,
+) -> LossTerms:
+    """The masked terms of all runs; class vectors `proxies` (runs, classes, dim) for a loss that takes them."""
+    own = {} if proxies is None else {"proxies": proxies}
+    if loss.stacking == "native":
+        return loss.terms(embeddings, tuples, **hyperparameters, **own)
+    spread = tuple(for_each_run(tuples, len(embeddings)))
+
+    def one_run(points: Tensor, parts: tuple[Tensor, ...], own: dict[str, Tensor]) -> LossTerms:
+        return masked(loss.terms(points, type(tuples)(*parts), **hyperparameters, **own))
+
+    if loss.stacking == "vmap":
+        stacked: LossTerms = torch.func.vmap(one_run)(embeddings, spread, own)
+        return stacked
+    each = [
+        one_run(points, tuple(parts), {key: value[run] for key, value in own.items()})
+        for run, (points, *parts) in enumerate(zip(embeddings, *spread, strict=True))
+    ]
+    return LossTerms(*(torch.stack(parts) for parts in zip(*each, strict=True)))

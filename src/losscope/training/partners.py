@@ -1,0 +1,97 @@
+"""Partners of anchors: drawn from the whole training split, or from a batch."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from losscope.losses.tuples import different_class, same_class
+from losscope.seeds import generator
+from losscope.types import OUTLIER
+
+
+class Drawn(NamedTuple):
+    """What one seed draws for one epoch from the whole split, before it is cut into batches. Shapes (terms,)."""
+
+    anchor: np.ndarray
+    positive: np.ndarray
+    negative: np.ndarray
+    same: np.ndarray  # pairs only: is the partner the positive?
+
+
+class ClassIndex:
+    """Rows of a split sorted by class, to draw partners without a loop."""
+
+    def __init__(self, labels: np.ndarray) -> None:
+        self.labels = labels
+        self.order = np.argsort(labels, kind="stable")
+        _, self.of, count = np.unique(labels, return_inverse=True, return_counts=True)
+        self.start, self.count = (np.cumsum(count) - count)[self.of], count[self.of]
+        self.rank = np.empty(len(labels), dtype=np.int64)
+        self.rank[self.order] = np.arange(len(labels))
+        self.has_positive = (self.count > 1) & (labels != OUTLIER)
+        self.has_negative = self.count < len(labels)
+
+    def positives(self, rows: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+        """A partner of the same class, never the row itself; the row itself where its class has no other."""
+        others = np.maximum(self.count[rows] - 1, 1)
+        place = self.start[rows] + (uniform * others).astype(np.int64)
+        place += (place >= self.rank[rows]) & (self.count[rows] > 1)
+        chosen: np.ndarray = self.order[place]
+        return chosen
+
+    def negatives(self, rows: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+        """A partner of any other class (for a class also an outlier; for an outlier any sample of a class)."""
+        place = (uniform * (len(self.labels) - self.count[rows])).astype(np.int64)
+        place += np.where(place >= self.start[rows], self.count[rows], 0)
+        chosen: np.ndarray = self.order[place % len(self.labels)]
+        return chosen
+
+
+def draw(index: ClassIndex, seed: int, epoch: int, *, pairs: bool, both_sides: bool) -> Drawn:
+    """Partners for every row by row number, then the order: the same for all losses of one seed (but for the order
+    with `both_sides`, where there are twice as many pairs).
+
+    pairs       one pair for each anchor, a fair coin says which side; else a positive and a negative for each
+    both_sides  a positive and a negative pair for each anchor; an anchor without positive gives two negatives
+    """
+    samples = len(index.labels)
+    uniform = generator(seed, "partners", epoch).random((3, samples))
+    anchor = np.arange(samples)
+    positive, negative = index.positives(anchor, uniform[0]), index.negatives(anchor, uniform[1])
+    if not pairs:
+        same, possible = np.ones(samples, dtype=bool), index.has_positive & index.has_negative
+    elif not both_sides:
+        coin = generator(seed, "coin", epoch).random(samples) < 0.5
+        same = np.where(index.has_positive & index.has_negative, coin, index.has_positive)
+        possible = index.has_positive | index.has_negative
+    else:
+        second = index.negatives(anchor, uniform[2])
+        anchor, positive = np.tile(anchor, 2), np.tile(positive, 2)
+        negative = np.concatenate([negative, second])
+        same = np.concatenate([np.zeros(samples, dtype=bool), index.has_positive])
+        possible = same | np.tile(index.has_negative, 2)
+    order = generator(seed, "order", epoch).permutation(len(anchor))
+    kept = order[possible[order]]
+    return Drawn(anchor[kept], positive[kept], negative[kept], same[kept])
+
+
+class InBatch:
+    """One positive and one negative for each sample of a batch, and a fair coin between them.
+
+    labels (runs, N); uniform (runs, 3, N) in [0, 1): for the positive, the negative and the coin.
+    """
+
+    def __init__(self, labels: Tensor, uniform: Tensor) -> None:
+        self.positive, self.has_positive = _choose(same_class(labels), uniform[:, 0])
+        self.negative, self.has_negative = _choose(different_class(labels), uniform[:, 1])
+        self.wants_positive = uniform[:, 2] < 0.5
+
+
+def _choose(allowed: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+    """For each row of `allowed` (..., N, N) one allowed column at random, and whether there is one."""
+    count = allowed.sum(-1)
+    wanted = (uniform * count).long() + 1
+    return (allowed.cumsum(-1) < wanted.unsqueeze(-1)).sum(-1).clamp_max(allowed.shape[-1] - 1), count > 0
