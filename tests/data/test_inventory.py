@@ -20,8 +20,9 @@ def by_name(folder: Path) -> dict[str, dict[str, Any]]:
 
 def test_an_empty_folder(tmp_path: Path) -> None:
     rows = by_name(tmp_path)
-    assert set(rows) == {"mnist", "fashion_mnist", "cifar10", "cub200", "cars196", "tiny_imagenet",
-                         "cub200+precomputed", "cars196+precomputed"}  # fmt: skip
+    assert set(rows) == {"mnist", "fashion_mnist", "cifar10", "cub200", "cars196", "tiny_imagenet", "sop", "in_shop",
+                         "cub200+precomputed", "cars196+precomputed", "sop+precomputed", "in_shop+precomputed",
+                        }  # fmt: skip
     for name, row in rows.items():
         assert row.keys() == COLUMNS
         if name != "fashion_mnist":  # may be installed system-wide
@@ -36,7 +37,17 @@ def test_what_is_found_is_counted(tmp_path: Path, write_parquet: Callable[..., P
     damaged.write_bytes(damaged.read_bytes()[:-5])
     (tmp_path / "features").mkdir()
     np.savez(tmp_path / "features" / "cub200_efficientnet_lite0_224.npz", features=np.eye(4), label=[0, 1, 2, 0])
+    (tmp_path / "sop").mkdir()
+    for part, class_id in (("train", 1), ("test", 2)):
+        lines = f"image_id class_id super_class_id path\n1 {class_id} 1 {part}.png\n"
+        (tmp_path / "sop" / f"Ebay_{part}.txt").write_text(lines)
+        (tmp_path / "sop" / f"{part}.png").touch()
+    (tmp_path / "in_shop" / "Eval").mkdir(parents=True)
+    (tmp_path / "in_shop" / "Eval" / "list_eval_partition.txt").write_text("1\nimage_name item_id status\n")
     rows = by_name(tmp_path)
+    assert (rows["sop"]["status"], rows["sop"]["images"], rows["sop"]["classes"]) == ("found", 2, 2)
+    assert rows["in_shop"]["status"] == "damaged"
+    assert "list_eval_partition.txt is 'image_name item_id status'" in rows["in_shop"]["advice"]
     assert rows["cifar10"] | {"advice": ""} == {
         "name": "cifar10", "status": "found", "path": str(tmp_path / "cifar10"), "images": 8, "classes": None,
         "digest": "unknown", "advice": "",

@@ -21,8 +21,10 @@ from losscope.data.cub200 import cub200
 from losscope.data.dataset import OUTLIER, Dataset, Split
 from losscope.data.digits import digits
 from losscope.data.features import features
+from losscope.data.in_shop import in_shop
 from losscope.data.mnist import fashion_mnist, mnist
 from losscope.data.progress import Progress
+from losscope.data.sop import sop
 from losscope.data.synthetic import synthetic
 from losscope.data.tiny_imagenet import tiny_imagenet
 from losscope.errors import InvalidStudy, UnknownName
@@ -54,6 +56,8 @@ DATASETS: dict[str, DataSource] = {
     "cub200": DataSource(cub200, "11,788 photographs of 200 bird species, closed set or class-disjoint"),
     "cars196": DataSource(cars196, "8,144 photographs of 196 car models, the official training half"),
     "tiny_imagenet": DataSource(tiny_imagenet, "10,000 color images of 200 classes, the validation part"),
+    "sop": DataSource(sop, "120,053 photographs of 22,634 products, official class-disjoint split"),
+    "in_shop": DataSource(in_shop, "52,712 photographs of 7,982 garments, official class-disjoint split"),
     "features": DataSource(features, "your own features and labels from npz, npy, parquet or safetensors"),
 }
 

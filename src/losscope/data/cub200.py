@@ -21,8 +21,7 @@ from losscope.data.progress import Progress
 from losscope.data.readers.cub_original import read_cub_original
 from losscope.data.samples import Samples, split_samples
 from losscope.data.splits import DISJOINT, Disjoint, Parts, train_and_test
-from losscope.data.views import Viewing, picture_samples, precomputed_samples
-from losscope.errors import InvalidInput
+from losscope.data.views import Viewing, given_split, picture_samples, precomputed_samples
 
 IMAGES = 11_788
 DEFAULT_BACKBONE: Literal["efficientnet_lite0"] = "efficientnet_lite0"
@@ -75,9 +74,7 @@ def cub200_files(folder: Path | None) -> dict[str, list[Path]]:
 def _parts(samples: Samples, split: Literal["official_closed", Disjoint]) -> Parts:
     if split != "official_closed":
         return DISJOINT[split](samples.labels)
-    if samples.is_train is None:
-        raise InvalidInput("the precomputed features of cub200 have no 'is_train'; set split='class_disjoint'")
-    return train_and_test(samples.is_train)
+    return train_and_test(given_split(samples, "cub200", "set split='class_disjoint'"))
 
 
 def _samples(viewing: Viewing, folder: Path | None) -> Samples:

@@ -13,23 +13,33 @@ from losscope.data.cars196 import cars196_files
 from losscope.data.cifar10 import CLASSES, cifar10_files
 from losscope.data.cub200 import cub200_files
 from losscope.data.fetch import DOWNLOADS, sha256_of_content
+from losscope.data.in_shop import in_shop_files
 from losscope.data.mnist import idx_files
+from losscope.data.pictures import Pictures
 from losscope.data.readers.cifar_binary import read_cifar_binary
 from losscope.data.readers.cub_original import read_cub_original
 from losscope.data.readers.idx import read_idx
 from losscope.data.readers.image_folder import read_image_folder
 from losscope.data.readers.image_parquet import parquet_size
+from losscope.data.readers.in_shop_original import read_in_shop_original
+from losscope.data.readers.sop_original import read_sop_original
+from losscope.data.sop import sop_files
 from losscope.data.tiny_imagenet import tiny_imagenet_files
 from losscope.data.views import precomputed_path, precomputed_samples
 from losscope.errors import InvalidInput, MissingData
 
-IMAGE_SETS: Mapping[str, Callable[[Path | None], dict[str, list[Path]]]] = {
+Find = Callable[[Path | None], dict[str, list[Path]]]
+IMAGE_SETS: Mapping[str, Find] = {
     "cifar10": cifar10_files,
     "cub200": cub200_files,
     "cars196": cars196_files,
     "tiny_imagenet": tiny_imagenet_files,
 }
-PRECOMPUTED = ("cub200", "cars196")
+LISTED_SETS: Mapping[str, tuple[Find, Callable[..., tuple[Pictures, np.ndarray]]]] = {
+    "sop": (sop_files, read_sop_original),
+    "in_shop": (in_shop_files, read_in_shop_original),
+}
+PRECOMPUTED = ("cub200", "cars196", "sop", "in_shop")
 
 
 def describe(folder: Path | None = None) -> list[dict[str, Any]]:
@@ -43,6 +53,7 @@ def describe(folder: Path | None = None) -> list[dict[str, Any]]:
     """
     looks = {name: partial(_idx, name, folder) for name in DOWNLOADS}
     looks |= {name: partial(_pictures, files, folder) for name, files in IMAGE_SETS.items()}
+    looks |= {name: partial(_listed, find, read, folder) for name, (find, read) in LISTED_SETS.items()}
     looks |= {f"{name}+precomputed": partial(_precomputed, name, folder) for name in PRECOMPUTED}
     return [_row(name, look) for name, look in looks.items()]
 
@@ -76,7 +87,7 @@ def _idx(name: str, folder: Path | None) -> dict[str, Any]:
     }
 
 
-def _pictures(find: Callable[[Path | None], dict[str, list[Path]]], folder: Path | None) -> dict[str, Any]:
+def _pictures(find: Find, folder: Path | None) -> dict[str, Any]:
     paths = [path for part in find(folder).values() for path in part]
     sizes = [_size(path) for path in paths]
     classes = max(named for _, named in sizes)
@@ -85,6 +96,12 @@ def _pictures(find: Callable[[Path | None], dict[str, list[Path]]], folder: Path
         "images": sum(images for images, _ in sizes),
         "classes": classes or None,
     }
+
+
+def _listed(find: Find, read: Callable[..., tuple[Pictures, np.ndarray]], folder: Path | None) -> dict[str, Any]:
+    paths = [path for part in find(folder).values() for path in part]
+    pictures, _ = read(*paths)
+    return {"path": str(paths[0].parent), "images": len(pictures), "classes": len(pictures.class_names)}
 
 
 def _size(path: Path) -> tuple[int, int]:

@@ -81,6 +81,13 @@ def picture_samples(
     return Samples(pictures.labels, take, is_train, pictures.class_names)
 
 
+def given_split(samples: Samples, dataset: str, advice: str) -> np.ndarray:
+    """Which samples the data set's own split trains on (samples,) bool. Raises InvalidInput if features lack it."""
+    if samples.is_train is None:
+        raise InvalidInput(f"the precomputed features of {dataset} have no 'is_train'; {advice}")
+    return samples.is_train
+
+
 def precomputed_path(dataset: str, folder: Path | None) -> Path:
     """`features/DATASET_efficientnet_lite0_224.npz` of the data folder. Raises MissingData."""
     file = f"features/{dataset}_efficientnet_lite0_224.npz"
