@@ -18,7 +18,18 @@ from losscope.losses.reductions import masked, mean_over_valid
 from losscope.losses.tuples import all_tuples, for_each_run
 from losscope.training.batches import partners_in_batch
 from losscope.training.objective import along_runs, stacked_terms
-from losscope.types import BatchTriplets, Blocks, Contrasts, Loss, LossTerms, Pairs, Samples, Triplets, Tuples
+from losscope.types import (
+    BatchBlocks,
+    BatchTriplets,
+    Blocks,
+    Contrasts,
+    Loss,
+    LossTerms,
+    Pairs,
+    Samples,
+    Triplets,
+    Tuples,
+)
 
 LABELS = torch.tensor([0, 0, 0, 1, 1, 2, -1, -1])
 CLASSES = 8
@@ -59,9 +70,9 @@ class _Subject:
 
     def forms(self, labels: Tensor) -> Iterator[tuple[str, Tuples]]:
         """The tuples of labels (..., samples), as training makes them."""
-        uniform = torch.rand(*labels.shape[:-1], 3, labels.shape[-1], generator=_random())
+        uniform = torch.rand(*labels.shape[:-1], 3, labels.shape[-1], generator=_random()).numpy()
         if labels.ndim == 1:
-            chosen = partners_in_batch(labels.unsqueeze(0), uniform.unsqueeze(0), self.loss, CLASSES)
+            chosen = partners_in_batch(labels.unsqueeze(0), uniform[None], self.loss, CLASSES)
             yield "one tuple for each anchor", _tuples_of_run(chosen, 1, 0)
         else:
             yield "one tuple for each anchor", partners_in_batch(labels, uniform, self.loss, CLASSES)
@@ -91,6 +102,9 @@ def _offered(loss: Loss, tuples: Tuples) -> Tensor:
         return tuples.differs[tuples.anchor] & tuples.paired.unsqueeze(-1)
     if isinstance(tuples, Contrasts):
         return tuples.positive.any(-1) if loss.kind == "anchor" else tuples.positive
+    if isinstance(tuples, BatchBlocks):
+        ranks, own = torch.arange(len(tuples.there)).unsqueeze(-1), tuples.there[:, tuples.own]
+        return own & (tuples.rank >= 0) & (tuples.rank != ranks)
     return tuples.valid
 
 
@@ -142,9 +156,9 @@ def _order(subject: _Subject) -> None:
     points = _embeddings(8, 5)
     moved = torch.randperm(8, generator=_random())
     (_, given), (_, permuted) = list(subject.forms(LABELS))[1], list(subject.forms(LABELS[moved]))[1]
-    if isinstance(given, Blocks):  # which samples meet in a block is a draw: the same ones, at their new rows
+    if isinstance(given, BatchBlocks):  # which samples meet in a block is a draw: the same ones, at their new rows
         now = moved.argsort()
-        permuted = Blocks(now[given.anchor], now[given.positive], given.valid)
+        permuted = BatchBlocks(now[given.positive], given.there, given.own[moved], given.rank[moved])
     value, gradient = subject.reduced(points, given)
     other, other_gradient = subject.reduced(points[moved], permuted)
     if not (torch.allclose(value, other) and torch.allclose(gradient[moved], other_gradient)):
@@ -193,8 +207,8 @@ def _invalid_terms_are_inert(subject: _Subject) -> None:
 
 
 def _rewired(tuples: Tuples) -> list[Tuples]:
-    """The tuples with three invalid ones more, which point at one sample, at several, or at pairs of one; where every
-    sample is a term, with other targets of the invalid ones."""
+    """The tuples with three invalid ones more, which point at one sample, at several, or at pairs of one; where there is
+    one for every sample or rank, with other targets of the invalid ones."""
 
     def with_invalid(one: list[int], other: list[int], third: list[int]) -> Tuples:
         first, second, last = map(torch.tensor, (one, other, third))
@@ -210,6 +224,8 @@ def _rewired(tuples: Tuples) -> list[Tuples]:
         if isinstance(tuples, Blocks):
             count = len(tuples.valid)
             return Blocks(*map(_joined, tuples, (part.expand(count, 3) for part in (first, second, no))))
+        if isinstance(tuples, BatchBlocks):
+            return tuples._replace(positive=torch.where(tuples.there, tuples.positive, second[0]))
         if isinstance(tuples, Contrasts):
             none = no.expand(len(tuples.anchor), 3)
             return tuples._replace(

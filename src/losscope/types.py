@@ -60,6 +60,16 @@ class Blocks(NamedTuple):
     valid: Tensor  # (..., blocks, pairs) bool; False for padding
 
 
+class BatchBlocks(NamedTuple):
+    """All N-pair blocks of a batch: block r holds the r-th sample of every class as positives, and every sample of
+    another rank is an anchor. Terms (..., ranks, samples)."""
+
+    positive: Tensor  # (..., ranks, classes) int64 row of the batch
+    there: Tensor  # (..., ranks, classes) bool; False where a class has no such sample
+    own: Tensor  # (..., samples) int64 place of a sample's class; any place for an outlier
+    rank: Tensor  # (..., samples) int64 place of a sample within its class; -1 for an outlier
+
+
 class Contrasts(NamedTuple):
     """Anchors, and which candidates each is drawn to and pushed from. A candidate may be neither (the anchor itself)."""
 
@@ -76,7 +86,7 @@ class Samples(NamedTuple):
     valid: Tensor  # (..., samples) bool; False for an outlier
 
 
-Tuples = Pairs | Triplets | BatchTriplets | Blocks | Contrasts | Samples
+Tuples = Pairs | Triplets | BatchTriplets | Blocks | BatchBlocks | Contrasts | Samples
 
 
 @dataclass(frozen=True)
@@ -86,7 +96,7 @@ class Loss:
     terms      function `(embeddings (..., samples, dim), tuples, *, hyperparameters) -> LossTerms`; with class
                vectors it also takes the keyword `proxies` (..., classes, dim)
     kind       what one term is made of: pair -> Pairs, triplet -> Triplets, positive_pair and anchor -> Contrasts
-               (Blocks with `blocks`), sample -> Samples
+               (Blocks and BatchBlocks with `blocks`), sample -> Samples
     saturates  whether a term can be exactly 0 with zero gradient
     stacking   "native" if `terms` takes leading run axes, also in hyper-parameters that are numbers, and returns 0
                with zero gradient for invalid terms; "vmap" if it is written for one run and can be vectorised;

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from losscope.losses.binding import along
-from losscope.losses.softmax import excluded, log_sum_exp, similarities
+from losscope.losses.softmax import log_sum_exp, similarities
 from losscope.types import Contrasts, LossTerms
 
 
@@ -33,7 +33,7 @@ def info_nce(embeddings: Tensor, contrasts: Contrasts, *, temperature: float | T
     0.3711
     """
     logits = similarities(embeddings, contrasts) / along(temperature, embeddings.ndim)
-    against = log_sum_exp(excluded(logits, ~contrasts.negative)).unsqueeze(-1)
+    against = log_sum_exp(logits, ~contrasts.negative).unsqueeze(-1)
     valid = contrasts.positive & contrasts.negative.any(-1, keepdim=True)
     return LossTerms(softplus(against - logits) * valid.to(logits.dtype), valid)
 

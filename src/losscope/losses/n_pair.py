@@ -10,22 +10,29 @@ not normalized (`unit_length=False`), κ = 1, λ = 0.02.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from losscope.distances import entries
+from losscope.distances import rows
 from losscope.losses.binding import along
-from losscope.losses.softmax import excluded, log_sum_exp
-from losscope.types import Blocks, LossTerms
+from losscope.losses.softmax import log_sum_exp
+from losscope.types import BatchBlocks, Blocks, LossTerms
 
 
 def n_pair(
-    embeddings: Tensor, blocks: Blocks, *, scale: float | Tensor = 10.0, penalty: float | Tensor = 0.0
+    embeddings: Tensor,
+    blocks: Blocks | BatchBlocks,
+    *,
+    scale: float | Tensor = 10.0,
+    penalty: float | Tensor = 0.0,
 ) -> LossTerms:
-    """Terms (..., blocks, pairs) for `embeddings` (..., samples, dim); `scale` κ > 0, `penalty` λ >= 0 on squared norms.
+    """Terms of `embeddings` (..., samples, dim): (..., blocks, pairs), or (..., ranks, samples) for all of a batch.
 
-    A block of one class has no term. Not symmetric: positives are never anchors of the same block.
+    `scale` κ > 0, `penalty` λ >= 0 on squared norms. A block of one class has no term. Not symmetric: positives are
+    never anchors of the same block.
 
     Relations: pytorch-metric-learning's NPairsLoss takes the first pair of each class as one block, normalizes
     embeddings and has no scale.
@@ -35,28 +42,68 @@ def n_pair(
     >>> [round(value, 4) for value in n_pair(z, block, scale=1.0).values[0].tolist()]  # log(1 + e^-0.8), log(1 + e^-0.4)
     [0.3711, 0.513]
     """
-    anchor, positive, valid = blocks
-    shape = (*embeddings.shape[:-2], *anchor.shape[-2:])
-    anchor, positive, paired = (part.expand(shape) for part in blocks)
-    gram = embeddings @ embeddings.transpose(-1, -2)
-    square = (*shape, shape[-1])
-    row, column = anchor.unsqueeze(-1).expand(square), positive.unsqueeze(-2).expand(square)
-    found = entries(gram, row.flatten(-3), column.flatten(-3)).view(square)
-    logits = found * along(scale, found.ndim)
-    own = torch.eye(shape[-1], dtype=torch.bool, device=logits.device)
-    against = log_sum_exp(excluded(logits, own | ~paired.unsqueeze(-2)))
-    valid = paired & (paired.sum(-1, keepdim=True) > 1)
-    values = softplus(against - logits.diagonal(dim1=-2, dim2=-1))
-    if isinstance(penalty, Tensor) or penalty:
-        squares = embeddings.square().sum(-1)
-        norms = [squares.gather(-1, part.flatten(-2)).view(shape) for part in (anchor, positive)]
-        values = values + along(penalty, values.ndim) * (norms[0] + norms[1]) / 2
+    penalized = isinstance(penalty, Tensor) or bool(penalty)
+    if isinstance(blocks, BatchBlocks):
+        dots, own, there, valid, squares = _within_batch(embeddings, blocks, penalized)
+    else:
+        dots, own, there, valid, squares = _within_blocks(embeddings, blocks, penalized)
+    logits = dots * along(scale, dots.ndim)
+    drawn = logits.gather(-1, own).squeeze(-1)
+    of_own = own == torch.arange(logits.shape[-1], device=logits.device)
+    against = log_sum_exp(logits, of_own | ~there)
+    values = softplus(against - drawn)
+    if squares is not None:
+        values = values + along(penalty, values.ndim) * squares / 2
     return LossTerms(values * valid.to(values.dtype), valid)
 
 
 def n_pair_residual(
-    embeddings: Tensor, blocks: Blocks, *, scale: float | Tensor = 10.0, penalty: float | Tensor = 0.0
+    embeddings: Tensor,
+    blocks: Blocks | BatchBlocks,
+    *,
+    scale: float | Tensor = 10.0,
+    penalty: float | Tensor = 0.0,
 ) -> LossTerms:
     """1 - q of each pair's own positive, whatever the penalty."""
     values, valid = n_pair(embeddings, blocks, scale=scale)
     return LossTerms(-torch.expm1(-values), valid)
+
+
+class _Contest(NamedTuple):
+    """Anchors against the positives of their block: the axes of the terms, then the classes of the block."""
+
+    dots: Tensor  # (..., *terms, classes)
+    own: Tensor  # (..., *terms, 1) place of the own positive
+    there: Tensor  # (..., *terms or 1, classes) bool; False for padding
+    valid: Tensor  # (..., *terms) bool
+    squares: Tensor | None  # (..., *terms) squared norms of both members
+
+
+def _within_blocks(embeddings: Tensor, blocks: Blocks, with_squares: bool) -> _Contest:
+    shape = (*embeddings.shape[:-2], *blocks.anchor.shape[-2:])
+    anchors, positives = (
+        rows(embeddings, part.expand(shape).flatten(-2)).view(*shape, -1) for part in (blocks.anchor, blocks.positive)
+    )
+    own = torch.arange(shape[-1], device=embeddings.device).unsqueeze(-1).expand(*shape, 1)
+    there = blocks.valid.expand(shape)
+    valid = there & (there.sum(-1, keepdim=True) > 1)
+    squares = (anchors.square() + positives.square()).sum(-1) if with_squares else None
+    return _Contest(anchors @ positives.transpose(-1, -2), own, there.unsqueeze(-2), valid, squares)
+
+
+def _within_batch(embeddings: Tensor, blocks: BatchBlocks, with_squares: bool) -> _Contest:
+    runs, ranks = embeddings.shape[:-2], blocks.positive.shape[-2]
+    place, there = (part.expand(*runs, *part.shape[-2:]) for part in (blocks.positive, blocks.there))
+    positives = rows(embeddings, place.flatten(-2)).view(*place.shape, -1)
+    dots = embeddings.unsqueeze(-3) @ positives.transpose(-1, -2)
+    own = blocks.own.expand(*runs, -1).unsqueeze(-2).unsqueeze(-1).expand(*dots.shape[:-1], 1)
+    others = there.sum(-1, keepdim=True) > 1
+    paired = there.unsqueeze(-2).expand(dots.shape).gather(-1, own).squeeze(-1)
+    rank = blocks.rank.unsqueeze(-2)
+    another = (rank >= 0) & (rank != torch.arange(ranks, device=rank.device).unsqueeze(-1))
+    squares = None
+    if with_squares:
+        lengths = embeddings.square().sum(-1)
+        partner = positives.square().sum(-1).unsqueeze(-2).expand(dots.shape).gather(-1, own).squeeze(-1)
+        squares = lengths.unsqueeze(-2) + partner
+    return _Contest(dots, own, there.unsqueeze(-2), paired & others & another, squares)

@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from losscope.distances import rows, unit_length
 from losscope.losses.binding import along
 from losscope.types import Contrasts, Samples
 
 NEVER = -1e30
-"""Logit of an excluded candidate. Finite, so that a row without any candidate has a gradient, and it is 0."""
+"""Logit of an excluded candidate. Finite, so that a row without any candidate gives no NaN."""
 
 
-def excluded(logits: Tensor, where: Tensor) -> Tensor:
-    """Logits with the candidates `where` taken out of any softmax."""
-    return logits.masked_fill(where, NEVER)
+def log_sum_exp(logits: Tensor, excluded: Tensor) -> Tensor:
+    """log Σ exp over the last axis, without the candidates that are `excluded` (bool, broadcasts to the logits).
+
+    About `NEVER`, so that no term follows from it, where all candidates are excluded.
+    """
+    total: Tensor = _LogSumExp.apply(logits, excluded)  # type: ignore[no-untyped-call]
+    return total
 
 
-def log_sum_exp(logits: Tensor) -> Tensor:
-    """log Σ exp over the last axis; about `NEVER` where all candidates are excluded."""
-    return torch.logsumexp(logits, dim=-1)
+class _LogSumExp(torch.autograd.Function):
+    """Keeps the softmax, which is the gradient: half the passes that a mask and torch.logsumexp take."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, excluded: Tensor) -> Tensor:
+        # As a product: filling by mask is scalar on a CPU. Rounding leaves NEVER as it is.
+        kept = torch.add(logits, excluded.to(logits.dtype), alpha=NEVER)
+        share = kept.softmax(-1)
+        ctx.save_for_backward(share)
+        return kept.amax(-1) - share.amax(-1).log()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (share,) = ctx.saved_tensors
+        return share * gradient.unsqueeze(-1), None
 
 
 def similarities(embeddings: Tensor, contrasts: Contrasts) -> Tensor:
@@ -38,5 +58,6 @@ def class_cosines(
     cosines = unit_length(embeddings) @ unit_length(proxies).transpose(-1, -2)
     target = samples.target.expand(cosines.shape[:-1]).unsqueeze(-1)
     own = cosines.gather(-1, target).squeeze(-1)
-    others = (cosines * along(scale, cosines.ndim)).scatter(-1, target, NEVER)
-    return own, log_sum_exp(others), samples.valid.expand(own.shape)
+    of_own = target == torch.arange(cosines.shape[-1], device=cosines.device)
+    others = log_sum_exp(cosines * along(scale, cosines.ndim), of_own)
+    return own, others, samples.valid.expand(own.shape)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from losscope.losses.binding import along
-from losscope.losses.softmax import excluded, log_sum_exp, similarities
+from losscope.losses.softmax import NEVER, log_sum_exp, similarities
 from losscope.types import Contrasts, LossTerms
 
 
@@ -37,11 +37,11 @@ def sup_con(
     logits = similarities(embeddings, contrasts) / along(temperature, embeddings.ndim)
     positive = contrasts.positive.to(logits.dtype)
     count = positive.sum(-1)
-    every = log_sum_exp(excluded(logits, ~(contrasts.positive | contrasts.negative)))
+    every = log_sum_exp(logits, ~(contrasts.positive | contrasts.negative))
     if sum_outside:
         attracted = (logits * positive).sum(-1) / count.clamp_min(1)
     else:
-        attracted = log_sum_exp(excluded(logits, ~contrasts.positive)) - count.clamp_min(1).log()
+        attracted = log_sum_exp(logits, ~contrasts.positive) - count.clamp_min(1).log()
     valid = count > 0
     return LossTerms((every - attracted) * valid.to(logits.dtype), valid)
 
@@ -51,7 +51,7 @@ def sup_con_residual(
 ) -> LossTerms:
     """Total variation between q and its target: uniform over P(i) for L_out, all on P(i) for L_in."""
     logits = similarities(embeddings, contrasts) / along(temperature, embeddings.ndim)
-    share = excluded(logits, ~(contrasts.positive | contrasts.negative)).softmax(-1)
+    share = logits.masked_fill(~(contrasts.positive | contrasts.negative), NEVER).softmax(-1)
     positive = contrasts.positive.to(share.dtype)
     count = positive.sum(-1, keepdim=True)
     if sum_outside:

@@ -11,7 +11,18 @@ from torch import Tensor
 
 from losscope.distances import distances, entries, gram_squared_distances, rows
 from losscope.losses.binding import along
-from losscope.types import OUTLIER, BatchTriplets, Blocks, Contrasts, Loss, Pairs, Samples, Triplets, Tuples
+from losscope.types import (
+    OUTLIER,
+    BatchBlocks,
+    BatchTriplets,
+    Blocks,
+    Contrasts,
+    Loss,
+    Pairs,
+    Samples,
+    Triplets,
+    Tuples,
+)
 
 
 def same_class(labels: Tensor) -> Tensor:
@@ -65,51 +76,50 @@ def all_samples(labels: Tensor) -> Samples:
     return Samples(labels.clamp_min(0), labels != OUTLIER)
 
 
-def all_blocks(labels: Tensor, classes: int) -> Blocks:
-    """N-pair blocks of a batch with labels (..., N): each sample is the anchor of each other one of its class once.
+def all_blocks(labels: Tensor, classes: int) -> BatchBlocks:
+    """All N-pair blocks of a batch with labels (..., N): each sample is the anchor of each other one of its class once.
 
-    Block (a, p) pairs the a-th sample of every class with the p-th. `classes` is the width of a block, the number of
-    classes where the batch was drawn, so that a batch gives the same whatever is stacked with it.
+    `classes` is the width of a block: the number of classes of the split that the batch is from, so that a batch gives
+    the same whatever is stacked with it.
     """
-    place = blocks_of(labels, classes)
-    ranks = place.shape[-1]
-    anchor, positive = (~torch.eye(ranks, dtype=torch.bool, device=labels.device)).nonzero().unbind(-1)
-    return _paired(place, anchor, positive)
+    place, own, rank = ranked(labels, classes)
+    place = place.transpose(-1, -2)
+    return BatchBlocks(place.clamp_min(0), place >= 0, own, rank)
 
 
 def single_blocks(labels: Tensor, classes: int) -> Blocks:
     """N-pair blocks that use each sample of a batch with labels (..., N) at most once: samples 0 and 1 of every class,
     then 2 and 3, and so on. A class's last odd sample is left out."""
-    place = blocks_of(labels, classes)
-    anchor = torch.arange(0, place.shape[-1] - 1, 2, device=labels.device)
-    return _paired(place, anchor, anchor + 1)
+    place, _, _ = ranked(labels, classes)
+    last = place.shape[-1] // 2 * 2
+    anchor, positive = (place[..., start:last:2].transpose(-1, -2) for start in (0, 1))
+    return Blocks(anchor.clamp_min(0), positive.clamp_min(0), (anchor >= 0) & (positive >= 0))
 
 
-def blocks_of(labels: Tensor, classes: int) -> Tensor:
-    """(..., classes, ranks) int64: the row of the r-th sample of each class of a batch, -1 where there is none.
+def ranked(labels: Tensor, classes: int) -> tuple[Tensor, Tensor, Tensor]:
+    """(..., classes, ranks) the row of the r-th sample of each class of a batch with labels (..., N), -1 where there is
+    none; and for each sample (..., N) the place of its class and its rank in it, -1 for an outlier.
 
-    The classes of a batch in order of their labels; at least one rank. Reads the labels: for the host.
+    The classes of a batch in order of their labels; at least two ranks. Reads the labels: for the host.
     """
     samples = labels.shape[-1]
     flat = labels.reshape(-1, samples)
-    runs = len(flat)
     order = flat.sort(dim=-1, stable=True)
     starts = torch.ones_like(flat, dtype=torch.bool)
     starts[:, 1:] = order.values[:, 1:] != order.values[:, :-1]
     first = torch.where(starts, torch.arange(samples, device=labels.device), 0).cummax(-1).values
-    rank = torch.arange(samples, device=labels.device) - first
-    kept = order.values != OUTLIER
-    slot = (starts & kept).cumsum(-1) - 1
-    table = torch.full((runs, classes, max(int((rank * kept).max()) + 1, 2)), -1, device=labels.device)
-    run = torch.arange(runs, device=labels.device).unsqueeze(-1).expand_as(flat)
-    table[run[kept], slot[kept], rank[kept]] = order.indices[kept]
-    return table.view(*labels.shape[:-1], *table.shape[-2:])
-
-
-def _paired(place: Tensor, anchor: Tensor, positive: Tensor) -> Blocks:
-    one, other = (place[..., rank].transpose(-1, -2) for rank in (anchor, positive))
-    valid = (one >= 0) & (other >= 0)
-    return Blocks(one.clamp_min(0), other.clamp_min(0), valid)
+    inlier = order.values != OUTLIER
+    rank = torch.where(inlier, torch.arange(samples, device=labels.device) - first, -1)
+    own = ((starts & inlier).cumsum(-1) - 1).clamp_min(0)
+    place = torch.full((len(flat), classes, max(int(rank.max()) + 1, 2)), -1, device=labels.device)
+    run = torch.arange(len(flat), device=labels.device).unsqueeze(-1).expand_as(flat)
+    place[run[inlier], own[inlier], rank[inlier]] = order.indices[inlier]
+    back = order.indices.argsort(-1)
+    return (
+        place.view(*labels.shape[:-1], *place.shape[-2:]),
+        own.gather(-1, back).view_as(labels),
+        rank.gather(-1, back).view_as(labels),
+    )
 
 
 def all_tuples(loss: Loss, labels: Tensor, classes: int) -> Tuples:
@@ -159,8 +169,8 @@ def for_each_run(tuples: Tuples, runs: int) -> Tuples:
     own_axes = {"differs": 2}  # most parts of a tuple are lists, the others matrices
     if isinstance(tuples, Blocks):
         own_axes = dict.fromkeys(Blocks._fields, 2)
-    elif isinstance(tuples, Contrasts):
-        own_axes = {"positive": 2, "negative": 2}
+    elif isinstance(tuples, BatchBlocks | Contrasts):
+        own_axes = {"positive": 2, "there": 2, "negative": 2}
     return type(tuples)(
         *(
             part if part.ndim > own_axes.get(name, 1) else part.expand(runs, *part.shape)

@@ -20,8 +20,8 @@ from losscope.losses.tuples import (
     all_samples,
     all_tuples,
     batch_hard,
-    blocks_of,
     different_class,
+    ranked,
     semi_hard,
     single_blocks,
 )
@@ -134,7 +134,7 @@ class Sampler:
             sampling = "all_in_batch"
         if sampling != "all_in_batch":
             uniform = np.stack([one.random((3, labels.shape[1])) for one in noise])
-            one_each = partners_in_batch(labels, torch.from_numpy(uniform), self.loss, self.classes)
+            one_each = partners_in_batch(labels, uniform, self.loss, self.classes)
             return _to(one_each, self.device)
         if self.batch.mining == "batch_hard" and self.loss.kind == "triplet":
             return None
@@ -151,17 +151,17 @@ class Sampler:
         return step.tuples
 
 
-def partners_in_batch(labels: Tensor, uniform: Tensor, loss: Loss, classes: int) -> Tuples:
+def partners_in_batch(labels: Tensor, uniform: np.ndarray, loss: Loss, classes: int) -> Tuples:
     """One pair (a fair coin says which side), one triplet or one positive for each sample of a batch, partners from
     the batch; N-pair blocks that use each sample once.
 
-    labels (runs, N); uniform as in `InBatch`. An anchor without such a partner has no term.
+    labels (runs, N) on the host; uniform as in `InBatch`. An anchor without such a partner has no term.
     """
     if loss.kind == "sample":
         return all_samples(labels)
     if loss.blocks:
         return single_blocks(labels, classes)
-    found = InBatch(labels, uniform)
+    found = InBatch(labels.numpy(), uniform)
     anchor = torch.arange(labels.shape[-1])
     if loss.kind == "triplet":
         return Triplets(
@@ -181,7 +181,7 @@ def partners_in_batch(labels: Tensor, uniform: Tensor, loss: Loss, classes: int)
 
 def partner_blocks(labels: Tensor, classes: int) -> Blocks:
     """N-pair blocks of anchors, labels (runs, anchors), whose positives follow them in the batch in the same order."""
-    place = blocks_of(labels, classes).transpose(-1, -2)
+    place = ranked(labels, classes)[0].transpose(-1, -2)
     anchor = place.clamp_min(0)
     return Blocks(anchor, anchor + labels.shape[-1], place >= 0)
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from torch import Tensor
+import torch
 
-from losscope.losses.tuples import different_class, same_class
 from losscope.seeds import generator
 from losscope.types import OUTLIER
 
@@ -79,19 +78,33 @@ def draw(index: ClassIndex, seed: int, epoch: int, *, pairs: bool, both_sides: b
 
 
 class InBatch:
-    """One positive and one negative for each sample of a batch, and a fair coin between them.
+    """One positive and one negative for each sample of a batch, and a fair coin between them; each part (runs, N).
 
     labels (runs, N); uniform (runs, 3, N) in [0, 1): for the positive, the negative and the coin.
     """
 
-    def __init__(self, labels: Tensor, uniform: Tensor) -> None:
-        self.positive, self.has_positive = _choose(same_class(labels), uniform[:, 0])
-        self.negative, self.has_negative = _choose(different_class(labels), uniform[:, 1])
-        self.wants_positive = uniform[:, 2] < 0.5
+    def __init__(self, labels: np.ndarray, uniform: np.ndarray) -> None:
+        drawn = [_in_batch(row, noise) for row, noise in zip(labels, uniform, strict=True)]
+        self.positive, self.has_positive, self.negative, self.has_negative = (
+            torch.from_numpy(np.stack(parts)) for parts in zip(*drawn, strict=True)
+        )
+        self.wants_positive = torch.from_numpy(uniform[:, 2] < 0.5)
 
 
-def _choose(allowed: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
-    """For each row of `allowed` (..., N, N) one allowed column at random, and whether there is one."""
-    count = allowed.sum(-1)
-    wanted = (uniform * count).long() + 1
-    return (allowed.cumsum(-1) < wanted.unsqueeze(-1)).sum(-1).clamp_max(allowed.shape[-1] - 1), count > 0
+def _in_batch(labels: np.ndarray, uniform: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Positive, whether there is one, negative, whether there is one, for each sample of one run's batch: the k-th
+    possible partner in the order of rows, k = ⌊u n⌋. Linear in the batch, class by class."""
+    samples = len(labels)
+    positive, negative = np.zeros((2, samples), dtype=np.int64)
+    has_positive, has_negative = np.zeros((2, samples), dtype=bool)
+    order = np.argsort(labels, kind="stable")
+    for members in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
+        rank, others = np.arange(len(members)), samples - len(members)
+        if len(members) > 1 and labels[members[0]] != OUTLIER:
+            nth = (uniform[0, members] * (len(members) - 1)).astype(np.int64)
+            positive[members], has_positive[members] = members[nth + (nth >= rank)], True
+        if others:
+            nth = (uniform[1, members] * others).astype(np.int64)
+            skipped = np.searchsorted(members - rank, nth, side="right")  # own class's rows before the nth other
+            negative[members], has_negative[members] = nth + skipped, True
+    return positive, has_positive, negative, has_negative
