@@ -4,7 +4,7 @@ A study's folder:
 
     study.json                      the resolved study, with the schema version
     manifest.json                   environment, data fingerprints, commands
-    groups/<name>/group.json        the seeds that train together, and their digests
+    groups/<name>/group.json        the runs that train together: variant, hyper-parameters, seed and digest of each
     groups/<name>/steps.jsonl       while running: one wide line per step for the whole group
     groups/<name>/epochs.jsonl      while running: the measurements of each finished epoch
     groups/<name>/checkpoint.safetensors    while running: what resuming needs
@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 from losscope.errors import InvalidInput, MissingData, UnknownName
 from losscope.files import read_json, read_lines, read_parquet
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 MEASUREMENT = pa.schema(
     [
@@ -112,6 +112,19 @@ def groups(folder: Path) -> list[Path]:
     return sorted(path.parent for path in folder.glob("groups/*/group.json"))
 
 
+def read_group(group: Path) -> dict[str, Any]:
+    """What `group.json` says: one data set, protocol and loss; variants, seeds and the like with one entry for each run.
+
+    Schema 1 knew one variant for all runs of a group.
+    """
+    document: dict[str, Any] = read_json(group / "group.json")
+    if "variant" in document:
+        runs = len(document["runs"])
+        document["variants"] = [document.pop("variant")] * runs
+        document["hyperparameters"] = [document["hyperparameters"]] * runs
+    return document
+
+
 def read_measurements(folder: Path, *, steps: bool = False) -> pa.Table:
     """All epoch rows (or, with `steps`, all step rows) of a study, finished or still running."""
     tables = []
@@ -158,12 +171,12 @@ def _concatenated(folder: Path, name: str, schema: pa.Schema) -> pa.Table:
 def running_epochs(group: Path) -> pa.Table:
     """Epoch rows of a group that is still training."""
     rows = [row for line in read_lines(group / "epochs.jsonl") for row in line["rows"]]
-    return measurement_table(read_json(group / "group.json"), rows)
+    return measurement_table(read_group(group), rows)
 
 
 def running_steps(group: Path) -> pa.Table:
     """Step rows of a group that is still training."""
-    return step_table(read_json(group / "group.json"), read_lines(group / "steps.jsonl"))
+    return step_table(read_group(group), read_lines(group / "steps.jsonl"))
 
 
 def measurement_table(group: Mapping[str, Any], rows: Iterable[Sequence[Any]]) -> pa.Table:
@@ -178,10 +191,11 @@ def measurement_table(group: Mapping[str, Any], rows: Iterable[Sequence[Any]]) -
             ("item", item),
             ("value", value),
             ("run", group["runs"][index]),
+            ("variant", group["variants"][index]),
             ("seed", group["seeds"][index]),
         ):
             columns[name].append(cell)
-    for name in ("dataset", "protocol", "loss", "variant"):
+    for name in ("dataset", "protocol", "loss"):
         columns[name] = [group[name]] * len(columns["run"])
     return pa.table(columns, schema=MEASUREMENT)
 
@@ -197,7 +211,8 @@ def step_table(group: Mapping[str, Any], lines: Iterable[Mapping[str, Any]]) -> 
     return pa.table(
         {
             "run": [group["runs"][row[0]] for row in rows],
-            **{name: [group[name]] * len(rows) for name in ("dataset", "protocol", "loss", "variant")},
+            **{name: [group[name]] * len(rows) for name in ("dataset", "protocol", "loss")},
+            "variant": [group["variants"][row[0]] for row in rows],
             "seed": [group["seeds"][row[0]] for row in rows],
             "split": pa.nulls(len(rows), pa.string()),
             "epoch": [row[1] for row in rows],

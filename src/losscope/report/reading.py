@@ -128,7 +128,7 @@ def _read_one(folder: Path, before: Sequence[RunRecord]) -> tuple[StudyRecord, p
     document = {key: value for key, value in read_json(folder / "study.json").items() if key != "schema"}
     study = parse(document, str(folder / "study.json"))
     manifest = read_json(folder / "manifest.json") if (folder / "manifest.json").is_file() else {}
-    groups = [read_json(group / "group.json") for group in table.groups(folder)]
+    groups = [table.read_group(group) for group in table.groups(folder)]
     prints = {name: about["fingerprints"] for name, about in manifest.get("data", {}).items()}
     found = sorted(
         table.read_runs(folder),  # where data changed under a study, the runs on the present data hold
@@ -140,8 +140,9 @@ def _read_one(folder: Path, before: Sequence[RunRecord]) -> tuple[StudyRecord, p
     renamed = {name: f"{name} ({study.name})" for name in names}
     kept = [replace(run, protocol=renamed.get(run.protocol, run.protocol)) for run in runs.values()]
     hyperparameters = {
-        (of["dataset"], renamed.get(of["protocol"], of["protocol"]), of["loss"], of["variant"]): of["hyperparameters"]
+        (of["dataset"], renamed.get(of["protocol"], of["protocol"]), of["loss"], variant): values
         for of in groups
+        for variant, values in zip(of["variants"], of["hyperparameters"], strict=True)
     }
     record = StudyRecord(folder, study, manifest, tuple(kept), hyperparameters, renamed)
     return record, _rename(measurements, renamed), len({run.run for run in found}) - len(runs)

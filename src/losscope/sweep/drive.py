@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from losscope.errors import InvalidInput, InvalidStudy
 from losscope.files import read_json, write_json
 from losscope.studies import load
-from losscope.study import NUMERICS_VERSION, Study
+from losscope.study import NUMERICS_VERSION, Study, parse
 from losscope.sweep import estimate as timing
 from losscope.sweep.estimate import Estimate
 from losscope.sweep.local import Executor, InProcess, Processes
@@ -138,7 +138,8 @@ def _claim(folder: Path, study: Study) -> None:
     if path.is_file():
         there = read_json(path)
         ours = study.model_validate(study.model_dump()).comparable()
-        differing = sorted(key for key in ours if there.get(key) != ours[key])
+        theirs = parse({key: value for key, value in there.items() if key != "schema"}, str(path)).comparable()
+        differing = sorted(key for key in ours if theirs.get(key) != ours[key])
         if differing:
             raise InvalidStudy(
                 f"{folder} holds another study: its {', '.join(differing)} differ from '{there.get('name')}'; "

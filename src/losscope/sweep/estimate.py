@@ -71,7 +71,8 @@ def estimate(study: Study, folder: Path, place: Place, jobs: int, loading: Progr
         for unit in planned.units:
             if unit.cell.loss.name == INPUTS:
                 continue
-            shared = {name: unit.group[name] for name in ("dataset", "protocol", "loss", "variant")}
+            shared = {name: unit.group[name] for name in ("dataset", "protocol", "loss")}
+            shared["variant"] = "; ".join(dict.fromkeys(unit.group["variants"]))
             runs = len(unit.cell.seeds)
             if (key := f"{shared} {runs}") not in known:
                 known[key] = _measured(unit, place)
@@ -87,7 +88,7 @@ def estimate(study: Study, folder: Path, place: Place, jobs: int, loading: Progr
 def _measured(unit: Unit, place: Place) -> tuple[int, float]:
     """Steps of all epochs, and CPU seconds for training and for embedding every split after every epoch."""
     datasets = load_datasets(unit.cell, place)
-    stack = build_stack(unit.cell, datasets, place)
+    stack = build_stack(unit.cell, datasets, place, unit.choices)
     steps = list(stack.sampler.epoch(1))
     for step in steps[:2]:  # the first calls of a process pay for memory and kernels
         stack.train_step(step)

@@ -128,11 +128,12 @@ def _work(unit: Unit, place: Place, connection: Connection) -> None:
 
 def _lost(unit: Unit, exitcode: int | None) -> list[RunRecord]:
     """Record that a process died (out of memory, killed); the next invocation resumes its runs."""
-    shared = {name: unit.group[name] for name in ("dataset", "protocol", "loss", "variant")}
+    shared = {name: unit.group[name] for name in ("dataset", "protocol", "loss")}
     reason = "".join(traceback.format_exception_only(RuntimeError(f"the process ended with exit code {exitcode}")))
     records = [
         RunRecord(
             run=run,
+            variant=variant,
             seed=seed,
             **shared,
             status="failed",
@@ -145,8 +146,8 @@ def _lost(unit: Unit, exitcode: int | None) -> list[RunRecord]:
             data_fingerprint=fingerprint,
             error=reason,
         )
-        for run, seed, fingerprint in zip(
-            unit.group["runs"], unit.group["seeds"], unit.group["data_fingerprints"], strict=True
+        for run, variant, seed, fingerprint in zip(
+            *(unit.group[name] for name in ("runs", "variants", "seeds", "data_fingerprints")), strict=True
         )
     ]
     GroupRecord(unit.folder, unit.group).fail(records)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -12,14 +13,17 @@ from typing import Any
 from losscope import data
 from losscope.data.dataset import Dataset
 from losscope.errors import InvalidInput, InvalidStudy, UnknownName
-from losscope.files import read_json
 from losscope.losses import LOSSES
-from losscope.losses.binding import bind
+from losscope.losses.binding import bind, hyperparameters
 from losscope.study import NUMERICS_VERSION, Cell, LossChoice, Study, digest
+from losscope.table import read_group
 from losscope.training.models import MODELS
 from losscope.training.prepare import prepare
 from losscope.training.run import INPUTS, Extensions, Place, Progress, Unit
 from losscope.types import Loss
+
+STACKED = 20
+"""Runs in one stack, unless a cell has more seeds: beyond, stacking gains nothing and only takes memory."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class Described:
     dataset: str  # the data set's name in tables
     fingerprints: Mapping[int, str]  # of each seed's data
     chunk: int | None  # how many runs to stack; None: all
+    family: str  # cells of one family train in one stack
 
 
 def resolve(choice: LossChoice, loss: Loss) -> LossChoice:
@@ -52,39 +57,78 @@ def plan(study: Study, folder: Path, place: Place, loading: Progress | None = No
     units: list[Unit] = []
     finished = 0
     about: dict[str, Mapping[str, Any]] = {}
-    for described in _described(study, place, loading, about):
-        cell, prints = described.cell, described.fingerprints
-        runs = {seed: _run_digest(cell, seed, prints[seed], place.extensions) for seed in cell.seeds}
-        shared = {
-            "dataset": described.dataset,
-            "protocol": cell.protocol.name,
-            "loss": cell.loss.name,
-            "variant": cell.loss.variant,
-        }
-        place_of = {seed: (runs[seed], *shared.values()) for seed in cell.seeds}
-        missing = [seed for seed in cell.seeds if place_of[seed] not in present]
-        by_folder: dict[Path, list[int]] = {}
-        for seed in cell.seeds:
-            if place_of[seed] in present:
-                by_folder.setdefault(present[place_of[seed]], []).append(seed)
-        for where in by_folder:
-            group = read_json(where / "group.json")
+    for _, cells in itertools.groupby(_described(study, place, loading, about), lambda one: one.family):
+        together = list(cells)
+        first = together[0]
+        missing: list[Run] = []
+        by_folder: dict[Path, int] = {}
+        for run in (Run.of(one, seed, place.extensions) for one in together for seed in one.cell.seeds):
+            if run.place in present:
+                by_folder[present[run.place]] = by_folder.get(present[run.place], 0) + 1
+            else:
+                missing.append(run)
+        for where, count in by_folder.items():
             if (where / "runs.json").is_file():
-                finished += len(by_folder[where])
+                finished += count
             else:  # interrupted or failed: goes on with the membership it had
-                units.append(Unit(replace(cell, seeds=tuple(group["seeds"])), where, group))
-        size = described.chunk or max(len(missing), 1)
+                group = read_group(where)
+                units.append(Unit(replace(first.cell, seeds=tuple(group["seeds"])), choices_of(group), where, group))
+        size = first.chunk or max(len(first.cell.seeds), STACKED)
         for start in range(0, len(missing), size):
-            seeds = tuple(missing[start : start + size])
+            runs = missing[start : start + size]
             group = {
-                **shared,
-                "seeds": list(seeds),
-                "runs": [runs[seed] for seed in seeds],
-                "data_fingerprints": [prints[seed] for seed in seeds],
-                "hyperparameters": dict(cell.loss.hyperparameters),
+                "dataset": first.dataset,
+                "protocol": first.cell.protocol.name,
+                "loss": first.cell.loss.name,
+                "variants": [run.choice.variant for run in runs],
+                "seeds": [run.seed for run in runs],
+                "runs": [run.digest for run in runs],
+                "data_fingerprints": [run.fingerprint for run in runs],
+                "hyperparameters": [dict(run.choice.hyperparameters) for run in runs],
             }
-            units.append(Unit(replace(cell, seeds=seeds), folder / "groups" / _folder_name(group), group))
+            seeds, choices = tuple(run.seed for run in runs), tuple(run.choice for run in runs)
+            units.append(
+                Unit(replace(first.cell, seeds=seeds), choices, folder / "groups" / _folder_name(group), group)
+            )
     return Plan(tuple(units), finished, about)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run to be planned."""
+
+    choice: LossChoice
+    seed: int
+    digest: str
+    fingerprint: str
+    place: tuple[str, ...]  # where it stands in tables, by its digest
+
+    @classmethod
+    def of(cls, described: Described, seed: int, extensions: Extensions) -> Run:
+        """The run of one seed of a cell."""
+        cell, fingerprint = described.cell, described.fingerprints[seed]
+        found = _run_digest(cell, seed, fingerprint, extensions)
+        names = (described.dataset, cell.protocol.name, cell.loss.name, cell.loss.variant)
+        return cls(cell.loss, seed, found, fingerprint, (found, *names))
+
+
+def choices_of(group: Mapping[str, Any]) -> tuple[LossChoice, ...]:
+    """The loss of each run of a group, as its record has it."""
+    return tuple(
+        LossChoice(group["loss"], variant, tuple(hyperparameters.items()))
+        for variant, hyperparameters in zip(group["variants"], group["hyperparameters"], strict=True)
+    )
+
+
+def _family(cell: Cell, loss: Loss | None) -> str:
+    """What cells that train in one stack have in common: all but the numbers that a native loss takes along the run
+    axis."""
+    numbers = {} if loss is None or loss.stacking != "native" else hyperparameters(loss)
+    fixed = {
+        key: value for key, value in cell.loss.hyperparameters if key not in numbers or not isinstance(value, float)
+    }
+    alone = cell.loss.variant if loss is None or loss.stacking != "native" else ""
+    return repr((cell.data, cell.protocol, cell.loss.name, alone, sorted(fixed.items())))
 
 
 def _described(
@@ -110,11 +154,14 @@ def _described(
         for protocol in dict.fromkeys(cell.protocol for cell in cells if cell.data == entry):
             prepare(first, protocol)
             encoder = place.extensions.encoder(protocol.model, first.input_shape)
-            yield Described(Cell(entry, protocol, LossChoice(INPUTS, "input", ()), drawn), name, prints, None)
+            inputs = Cell(entry, protocol, LossChoice(INPUTS, "input", ()), drawn)
+            yield Described(inputs, name, prints, None, _family(inputs, None))
             for cell in cells:
                 if cell.data == entry and cell.protocol == protocol:
-                    choice = resolve(cell.loss, place.extensions.loss(cell.loss.name))
-                    yield Described(replace(cell, loss=choice), name, prints, protocol.chunk or encoder.chunk)
+                    loss = place.extensions.loss(cell.loss.name)
+                    resolved = replace(cell, loss=resolve(cell.loss, loss))
+                    chunk = protocol.chunk or encoder.chunk
+                    yield Described(resolved, name, prints, chunk, _family(resolved, loss))
 
 
 def _about(dataset: Dataset, fingerprints: Mapping[int, str]) -> dict[str, Any]:
@@ -189,16 +236,19 @@ def _source(function: Callable[..., Any]) -> list[str]:
 
 def _present(folder: Path) -> dict[tuple[str, ...], Path]:
     """Run digest and place in tables -> folder of the group that holds the run."""
-    return {
-        (run, *(group[name] for name in ("dataset", "protocol", "loss", "variant"))): path.parent
-        for path in sorted(folder.glob("groups/*/group.json"))
-        for group in [read_json(path)]
-        for run in group["runs"]
-    }
+    found = {}
+    for path in sorted(folder.glob("groups/*/group.json")):
+        group = read_group(path.parent)
+        names = tuple(group[name] for name in ("dataset", "protocol", "loss"))
+        for run, variant in zip(group["runs"], group["variants"], strict=True):
+            found[run, *names, variant] = path.parent
+    return found
 
 
 def _folder_name(group: Mapping[str, Any]) -> str:
     """Readable, safe as a file name, and unique by the digest of the group's runs."""
-    words = [group[name] for name in ("dataset", "protocol", "loss", "variant") if group[name]]
+    variants = list(dict.fromkeys(group["variants"]))
+    variant = variants[0] if len(variants) == 1 else f"{len(variants)}-variants"
+    words = [word for word in (*(group[name] for name in ("dataset", "protocol", "loss")), variant) if word]
     slug = re.sub(r"[^A-Za-z0-9_.=+-]+", "-", "--".join(words))[:100]
     return f"{slug}--{digest({'runs': group['runs']})[:8]}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from torch import nn
 from losscope import data
 from losscope.data.dataset import Dataset
 from losscope.losses import LOSSES
-from losscope.study import Cell, Model
+from losscope.study import Cell, LossChoice, Model
 from losscope.table import RunRecord
 from losscope.training import traces
 from losscope.training.batches import Sampler
@@ -65,7 +65,8 @@ class Extensions:
 class Unit:
     """A group of seeds of a cell, ready to run, and the folder of its record."""
 
-    cell: Cell  # its seeds are the group's
+    cell: Cell  # its seeds are those of the runs, one for each
+    choices: tuple[LossChoice, ...]  # the loss of each run
     folder: Path
     group: Mapping[str, Any]  # what `group.json` holds
 
@@ -85,9 +86,10 @@ def run_unit(unit: Unit, place: Place, progress: Progress) -> list[RunRecord]:
     wall, cpu = time.perf_counter(), time.process_time()
 
     def finished(run: int, outcome: Mapping[str, Any]) -> RunRecord:
-        shared = {name: unit.group[name] for name in ("dataset", "protocol", "loss", "variant")}
+        shared = {name: unit.group[name] for name in ("dataset", "protocol", "loss")}
         return RunRecord(
             run=unit.group["runs"][run],
+            variant=unit.group["variants"][run],
             seed=unit.group["seeds"][run],
             **shared,
             **outcome,
@@ -122,12 +124,20 @@ def load_datasets(cell: Cell, place: Place) -> list[Dataset]:
         return prepare(raw, cell.protocol)
 
     if data.draws_per_seed(cell.data.name, cell.data.options):
-        return [one(seed) for seed in cell.seeds]
+        drawn = {seed: one(seed) for seed in dict.fromkeys(cell.seeds)}
+        return [drawn[seed] for seed in cell.seeds]
     return [one(cell.seeds[0])] * len(cell.seeds)
 
 
-def build_stack(cell: Cell, datasets: list[Dataset], place: Place, *, observe: bool = True) -> Stack:
-    """The untrained stack of a group."""
+def build_stack(
+    cell: Cell,
+    datasets: list[Dataset],
+    place: Place,
+    choices: Sequence[LossChoice] = (),
+    *,
+    observe: bool = True,
+) -> Stack:
+    """The untrained stack of a group; `choices` are the variants of each run, where they differ from the cell's."""
     protocol = cell.protocol
     inputs, labels, shared = stack(datasets, "train")
     if protocol.labels == "shuffled":
@@ -138,7 +148,7 @@ def build_stack(cell: Cell, datasets: list[Dataset], place: Place, *, observe: b
     sampler = Sampler(labels, cell.seeds, protocol.batch, loss, place.device)
     objective = Objective(
         loss,
-        [dict(cell.loss.hyperparameters)] * len(cell.seeds),
+        [dict(choice.hyperparameters) for choice in choices or [cell.loss] * len(cell.seeds)],
         cell.seeds,
         sampler.classes,
         encoder.dim,
@@ -159,7 +169,7 @@ def build_stack(cell: Cell, datasets: list[Dataset], place: Place, *, observe: b
 
 def _train(unit: Unit, record: GroupRecord, datasets: list[Dataset], place: Place, progress: Progress) -> traces.Counts:
     protocol, runs = unit.cell.protocol, len(unit.cell.seeds)
-    trained = build_stack(unit.cell, datasets, place)
+    trained = build_stack(unit.cell, datasets, place, unit.choices)
     splits = SplitInputs(datasets, place.device, trained.parameters.dtype)
 
     def measure(epoch: int) -> list[Row]:
