@@ -109,7 +109,10 @@ class Loss:
     residual   like `terms`, but each term's distance from its goal, 0 to 1: total variation between a softmax and
                its target; None where the indicator of a term above 0 says it (hinges)
     module     for a loss with state of its own: `(seed) -> module` makes one run's copy, whose
-               `forward(embeddings, tuples)` returns the terms and whose parameters are trained with the class vectors
+               `forward(embeddings, tuples)` returns the terms and whose parameters are trained as class vectors are;
+               the number of terms may differ from batch to batch. `terms` is then the module as handed in
+    classes, dim  for how many classes and embeddings of which length the module was made; None: for any
+    fingerprint   what tells the loss from another where the source of its functions can't
     """
 
     terms: Callable[..., LossTerms]
@@ -123,3 +126,6 @@ class Loss:
     may_be_0: tuple[str, ...] = ()
     residual: Callable[..., LossTerms] | None = None
     module: Callable[[int], nn.Module] | None = None
+    classes: int | None = None
+    dim: int | None = None
+    fingerprint: str | None = None
