@@ -18,9 +18,10 @@ from losscope.losses.binding import bind, hyperparameters
 from losscope.study import NUMERICS_VERSION, Cell, LossChoice, Study, digest
 from losscope.table import read_group
 from losscope.training.models import MODELS
+from losscope.training.objective import check_fit
 from losscope.training.prepare import prepare
 from losscope.training.run import INPUTS, Extensions, Place, Progress, Unit
-from losscope.types import Loss
+from losscope.types import OUTLIER, Loss
 
 STACKED = 20
 """Runs in one stack, unless a cell has more seeds: beyond, stacking gains nothing and only takes memory."""
@@ -152,13 +153,15 @@ def _described(
             raise InvalidStudy(f"two data sets of the study are called '{name}' in tables; give one of them a label")
         about[name] = _about(first, prints)
         for protocol in dict.fromkeys(cell.protocol for cell in cells if cell.data == entry):
-            prepare(first, protocol)
+            labels = prepare(first, protocol).splits["train"].labels
+            classes = len({*labels.tolist()} - {OUTLIER})
             encoder = place.extensions.encoder(protocol.model, first.input_shape)
             inputs = Cell(entry, protocol, LossChoice(INPUTS, "input", ()), drawn)
             yield Described(inputs, name, prints, None, _family(inputs, None))
             for cell in cells:
                 if cell.data == entry and cell.protocol == protocol:
                     loss = place.extensions.loss(cell.loss.name)
+                    check_fit(loss, classes, encoder.dim)
                     resolved = replace(cell, loss=resolve(cell.loss, loss))
                     chunk = protocol.chunk or encoder.chunk
                     yield Described(resolved, name, prints, chunk, _family(resolved, loss))
@@ -216,7 +219,9 @@ def _run_digest(cell: Cell, seed: int, fingerprint: str, extensions: Extensions)
         }
     if cell.loss.name in extensions.losses:
         own = extensions.losses[cell.loss.name]
-        decisive["own_loss"] = [_source(own.terms), own.kind, own.stacking]
+        functions = [own.terms] if own.module is None else [own.terms, own.module]
+        told = [own.fingerprint] if own.fingerprint else [line for one in functions for line in _source(one)]
+        decisive["own_loss"] = [told, own.kind, own.stacking]
     if cell.protocol.model.name in extensions.models:
         decisive["own_model"] = _source(extensions.models[cell.protocol.model.name])
     return digest(decisive)

@@ -12,7 +12,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
+from losscope.errors import InvalidStudy
 from losscope.losses.centers import moved_centers
 from losscope.losses.reductions import masked
 from losscope.losses.tuples import for_each_run
@@ -28,6 +30,8 @@ class Objective:
     """`hyperparameters` has one entry for each run; only numbers that a stackable loss takes may differ.
 
     classes, dim  number and length of class vectors
+
+    Raises InvalidStudy for a loss that was made for other data or another model.
     """
 
     def __init__(
@@ -42,6 +46,7 @@ class Objective:
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:
+        check_fit(loss, classes, dim)
         self.loss = loss
         self.training = {key: hyperparameters[0][key] for key in loss.training}
         of_terms = [{key: value for key, value in one.items() if key not in loss.training} for one in hyperparameters]
@@ -69,30 +74,38 @@ class Objective:
     def _trained(self) -> list[Tensor]:
         if self.bank is not None and not self.momentum:
             return [self.bank.requires_grad_()]
-        return [parameter for module in self.modules for parameter in module.parameters()]
+        return [one for module in self.modules for one in module.parameters() if one.requires_grad]
 
     def terms(self, embeddings: Tensor, tuples: Tuples) -> LossTerms:
         """The masked terms of all runs, by the way of stacking that the loss allows."""
         if self.modules:
             spread = for_each_run(tuples, len(embeddings))
             each = [
-                masked(module(points, type(tuples)(*parts)))
+                # A copy lies in memory as it would alone, so that a run meets the same kernels in any stack.
+                masked(module(points.clone(), type(tuples)(*parts)))
                 for module, points, *parts in zip(self.modules, embeddings, *spread, strict=True)
             ]
-            return LossTerms(*(torch.stack(parts) for parts in zip(*each, strict=True)))
+            # Runs may have unequal numbers of terms: the shorter ones are padded with invalid ones of value 0.
+            return LossTerms(*(pad_sequence(parts, batch_first=True) for parts in zip(*each, strict=True)))
         return stacked_terms(self.loss, embeddings, tuples, self.hyperparameters, self.proxies)
 
     def observed(self, gradients: Sequence[Tensor]) -> dict[str, Tensor]:
-        """What a step shows of its class vectors, each (runs,)."""
-        return {"proxy_gradient_norm": gradients[0].norm(dim=-1)} if self.bank is not None and gradients else {}
+        """What a step shows of its class vectors or the loss's own parameters, each (runs,)."""
+        if not gradients:
+            return {}
+        if self.modules:
+            norms = torch.stack([gradient.norm() for gradient in gradients]).view(len(self.modules), -1)
+            return {"proxy_gradient_norm": norms.norm(dim=-1)}
+        return {"proxy_gradient_norm": gradients[0].norm(dim=-1)}
 
     def update(self, gradients: Sequence[Tensor], alive: Tensor) -> None:
         """One step of the class vectors or the loss's own parameters; a run that is not alive keeps its own."""
         if self.optimizer is None:
             return
-        for parameter, gradient in zip(self.parameters, gradients, strict=True):
-            finite = gradient.nan_to_num_(0.0, 0.0, 0.0)
-            parameter.grad = finite if self.modules else finite.mul_(alive.unsqueeze(1))
+        of_each_run = len(self.parameters) // max(len(self.modules), 1)
+        for place, (parameter, gradient) in enumerate(zip(self.parameters, gradients, strict=True)):
+            kept = alive[place // of_each_run] if self.modules else alive.unsqueeze(1)
+            parameter.grad = gradient.nan_to_num_(0.0, 0.0, 0.0).mul_(kept)
         self.optimizer.step()
 
     @torch.no_grad()
@@ -131,6 +144,21 @@ class Objective:
                 for name, value in state.items()
                 if name.startswith(prefix)
             }
+
+
+def check_fit(loss: Loss, classes: int, dim: int) -> None:
+    """Raise InvalidStudy unless a loss with a module was made for as many `classes` and for embeddings of `dim`."""
+    name = getattr(loss.terms, "__name__", "the loss")
+    if loss.classes is not None and loss.classes < classes:
+        raise InvalidStudy(
+            f"{name} was made for {loss.classes} classes; the training split has {classes}: make it with "
+            f"num_classes={classes}"
+        )
+    if loss.dim is not None and loss.dim != dim:
+        raise InvalidStudy(
+            f"{name} was made for embeddings of length {loss.dim}; the model's have {dim}: make it with "
+            f"embedding_size={dim}, or set the last of model.widths to {loss.dim}"
+        )
 
 
 def class_vectors(classes: int, dim: int, seed: int) -> Tensor:
