@@ -156,10 +156,12 @@ def write_record(tmp_path: Path) -> WriteRecord:
                 ],
             },
         )
+        measured = set()
         for cell in study.cells():
             choices = [(cell.loss.name, cell.loss.variant, dict(cell.loss.hyperparameters))]
-            if cell.loss.name == study.loss[0].name:
+            if (cell.data, cell.protocol) not in measured:
                 choices.append(("none", "input", {}))
+                measured.add((cell.data, cell.protocol))
             for loss, variant, hyperparameters in choices:
                 place = {
                     "dataset": cell.data.label or cell.data.name,

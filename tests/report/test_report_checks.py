@@ -111,6 +111,8 @@ def test_unequal_work(sound_record: Any) -> None:
 def test_equal_margin(sound_record: Any) -> None:
     losses = [{"name": "contrastive", "margin": 1.0}, {"name": "triplet", "margin": 1.0}]
     assert "contrastive, triplet (m = 1)" in fired(summarize(sound_record(losses=losses)))["equal-margin"][0]
+    variants = [{"name": "contrastive", "margin": 1.0, "scale": [16.0, 64.0]}]
+    assert "equal-margin" not in fired(summarize(sound_record("one_loss", losses=variants)))
 
 
 def test_active_by_construction_names_the_loss(sound_record: Any, set_values: Any) -> None:
@@ -152,3 +154,5 @@ def test_same_numbers(sound_record: Any, set_values: Any) -> None:
 def test_mixed_records(sound_record: Any) -> None:
     one, other = sound_record("one"), sound_record("other", protocols=[{"name": "as_printed", "epochs": 2}])
     assert "it is shown as as_printed (other)" in fired(summarize([one, other]))["mixed-records"][0]
+    protocols = [{"name": name, "epochs": 2} for name in ("first", "second", "third")]  # one input under all three
+    assert "mixed-records" not in fired(summarize(sound_record("three", protocols=protocols)))

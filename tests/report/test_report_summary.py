@@ -128,6 +128,17 @@ def test_features_are_no_raw_input(write_record: Any) -> None:
     assert [part.subjects[0].label for part in summary.comparisons] == ["raw input", "frozen features"]
 
 
+def test_the_seven_losses_have_a_color_and_a_symbol_each_and_variants_share_them() -> None:
+    found = subjects([(loss, variant) for loss in reversed(HUES) for variant in ("a=1", "a=2", "a=3", "a=4")])
+    assert list(dict.fromkeys(subject.loss for subject in found)) == [
+        "contrastive", "triplet", "n_pair", "info_nce", "arcface", "sup_con", "center_contrastive"
+    ]  # fmt: skip
+    assert len({subject.color for subject in found}) == len({subject.symbol for subject in found}) == 28
+    assert [subject.color for subject in found[::4]] == list(HUES.values())
+    for start in range(0, 28, 4):
+        assert len({subject.symbol.removesuffix("-dot").removesuffix("-open") for subject in found[start:][:4]}) == 1
+
+
 def test_one_order_and_one_color_each() -> None:
     found = subjects([("mine", ""), ("triplet", "squared=true"), ("contrastive", ""), ("triplet", "squared=false")])
     assert [subject.label for subject in found] == [

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from losscope.cli import console
 from losscope.report import summarize, summary_table
 from losscope.report.headline import headline
 
@@ -127,3 +129,15 @@ def test_the_terminal_table_is_short(write_record: Any, values: Any) -> None:
     assert all(len(row) == len(headers) for row in rows)
     words = [max(header.split(), key=len) for header in headers]  # a terminal wraps headers
     assert sum(max(map(len, column)) + 3 for column in zip(words, *rows, strict=True)) < 118
+
+
+def test_a_narrow_terminal_cuts_no_name(write_record: Any, capsys: Any, monkeypatch: Any) -> None:
+    losses = [{"name": "center_contrastive", "momentum": [0.0, 0.9]}, {"name": "n_pair", "unit_length": [True, False]}]
+    folder = write_record(losses=losses)
+    monkeypatch.setattr(console, "out", Console(width=80))
+    console.summary_table(folder)
+    printed = capsys.readouterr().out
+    assert "\u2026" not in printed
+    for word in ("center_contrastive ", "momentum=0.9 ", "unit_length=false ", "untrained network "):
+        assert word in printed
+    assert max(map(len, printed.splitlines())) <= 80

@@ -21,7 +21,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 
 if TYPE_CHECKING:
     from losscope.sweep.drive import StudyResult
@@ -38,6 +38,9 @@ def print_json(document: Any) -> None:
     json.dump(document, sys.stdout, indent=1, ensure_ascii=False)
     sys.stdout.write("\n")
 
+
+LONG = {True: 18, False: 32}
+"""Characters of a loss with its variant that stay on one line in a narrow terminal, and in a wide one."""
 
 Report = Callable[[str, int, int], None]
 """Called with what is going on, how much is done, and of how much (0: unknown)."""
@@ -201,8 +204,11 @@ def summary_table(folder: Path) -> None:
     tables: list[Table] = []
     for place, *cells in rows:
         if place:  # the first row of a data set and protocol names them
-            tables.append(Table(*headers[1:], title=escape(place), title_justify="left", box=box.SIMPLE))
-        tables[-1].add_row(*(cell.replace(" ± ", "\n± ") if narrow else cell for cell in cells))
+            loss = Column(headers[1], no_wrap=True)  # broken by us: a terminal would cut its longest word
+            tables.append(Table(loss, *headers[2:], title=escape(place), title_justify="left", box=box.SIMPLE))
+        label, *numbers = cells
+        broken = label.replace(" ", "\n  ") if len(label) > LONG[narrow] else label
+        tables[-1].add_row(escape(broken), *(cell.replace(" ± ", "\n± ") if narrow else cell for cell in numbers))
     for table in tables:
         out.print(table)
     out.print("Means over n seeds ± half of the 95 % t interval.")

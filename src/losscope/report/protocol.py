@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
@@ -75,8 +76,9 @@ def losses_table(summary: Summary) -> Table:
 def _work(comparison: Comparison, subject: Subject) -> Row:
     runs = comparison.runs_of(subject)
     settings = ", ".join(f"{key} = {_value(value)}" for key, value in comparison.hyperparameters[subject].items())
-    # Runs of one group share its time; a group's runs have equal times to the last digit.
-    seconds = sum({run.cpu_seconds for run in runs})
+    # Runs of one group share its time; a group's runs, of whatever variants, have equal times to the last digit.
+    sharing = Counter(run.cpu_seconds for run in comparison.runs)
+    seconds = sum(run.cpu_seconds / sharing[run.cpu_seconds] for run in runs)
     counts = (span([getattr(run, name) for run in runs]) for name in ("updates", "terms", "samples"))
     return Row(subject.label, (settings, *counts, str(len(runs)), f"{seconds:,.0f}"), subject)
 

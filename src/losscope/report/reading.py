@@ -145,7 +145,9 @@ def _read_one(folder: Path, before: Sequence[RunRecord]) -> tuple[StudyRecord, p
         for variant, values in zip(of["variants"], of["hyperparameters"], strict=True)
     }
     record = StudyRecord(folder, study, manifest, tuple(kept), hyperparameters, renamed)
-    return record, _rename(measurements, renamed), len({run.run for run in found}) - len(runs)
+    # An input stands under every protocol with one digest, so places are counted, not digests.
+    superseded = len({(_place(run), run.run) for run in found}) - len(runs)
+    return record, _rename(measurements, renamed), superseded
 
 
 def _place(run: RunRecord) -> tuple[str, str, str, str, int]:

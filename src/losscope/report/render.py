@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import re
 from functools import cache
 from importlib.resources import files
 from itertools import groupby
 from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from losscope.report.content import Content, glossary
 from losscope.report.tables import Column
@@ -26,7 +27,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(cell=cell, csv_url=csv_url, spans=spans)
+    environment.filters.update(cell=cell, csv_url=csv_url, spans=spans, looks=looks, breakable=breakable)
     environment.globals["glossary"] = glossary()
     return environment
 
@@ -70,6 +71,30 @@ def csv_url(text: str) -> str:
 def cell(text: str) -> str:
     """Text that stays in one cell of a Markdown table and is no HTML there."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|").replace("\n", " ")
+
+
+def looks(columns: tuple[Column, ...]) -> list[Markup]:
+    """The class attribute of each column's cells; empty where a column needs none."""
+    grouped = any(column.group for column in columns)
+    found = []
+    for nth, column in enumerate(columns):
+        first = grouped and (nth == 0 or columns[nth - 1].group != column.group)
+        words = [
+            word
+            for word, holds in (("paper", column.label == "paper"), ("words", column.words), ("edge", first))
+            if holds
+        ]
+        found.append(Markup(f' class="{" ".join(words)}"') if words else Markup(""))
+    return found
+
+
+def breakable(label: str) -> Markup:
+    """A label that a narrow place may break after `_` and `=`, before it breaks a word.
+
+    >>> str(breakable("n_pair unit_length=<i>"))
+    'n_<wbr>pair unit_<wbr>length=<wbr>&lt;i&gt;'
+    """
+    return Markup(re.sub("([_=])", r"\1<wbr>", str(escape(label))))
 
 
 def spans(columns: tuple[Column, ...]) -> list[tuple[str, int]]:

@@ -1,7 +1,8 @@
 """Whose numbers a row shows: the raw input, the untrained network, or a variant of a loss. One order and one color each.
 
 The colors are those of Okabe and Ito ("Color Universal Design", 2008), which stay apart for color-blind readers;
-variants of a loss share its hue and differ in lightness and dash. Gray is for what no loss has trained.
+variants of a loss share its hue and symbol and differ in lightness, dash and filling. Gray is for what no loss has
+trained.
 """
 
 from __future__ import annotations
@@ -19,12 +20,24 @@ HUES = {
     "info_nce": "#CC79A7",
     "arcface": "#E69F00",
     "sup_con": "#56B4E9",
-    "center_contrastive": "#A6951A",  # the palette's yellow, darkened until it can be read on white
+    "center_contrastive": "#8A5A44",  # the palette's yellow can't be read on white, its black not on black
 }
 OTHER_HUES = ("#7A6FC2", "#4C8C2B", "#B23A48", "#2F8F9D")  # a user's own losses, in order of their names
 GRAYS = {"input": "#8A8A8A", "untrained": "#B4B4B4"}
 DASHES = ("solid", "dash", "dot", "dashdot")
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down")
+SYMBOLS = {
+    "contrastive": "circle",
+    "triplet": "triangle-up",
+    "n_pair": "diamond",
+    "info_nce": "square",
+    "arcface": "pentagon",
+    "sup_con": "star",
+    "center_contrastive": "triangle-down",
+}
+OTHER_SYMBOLS = ("hexagon", "octagon", "hexagram", "star-square")
+FILLINGS = ("", "-open", "-dot", "-open-dot")
+PALEST = 0.55
+"""Share of white in the last variant's color: beyond, it can't be seen on white."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +68,14 @@ def subjects(trained: Iterable[tuple[str, str]]) -> list[Subject]:
     pairs = sorted(set(trained), key=lambda pair: (_place(pair[0]), pair))
     own = sorted({loss for loss, _ in pairs} - HUES.keys())
     found = []
-    for place, (loss, variant) in enumerate(pairs):
+    for loss, variant in pairs:
         variants = [other for name, other in pairs if name == loss]
         nth = variants.index(variant)
         hue = HUES.get(loss) or OTHER_HUES[own.index(loss) % len(OTHER_HUES)]
-        color = lighter(hue, nth / max(len(variants), 3))
-        symbol = SYMBOLS[place % len(SYMBOLS)]
-        found.append(Subject("trained", loss, variant, color, DASHES[nth % len(DASHES)], symbol))
+        symbol = SYMBOLS.get(loss) or OTHER_SYMBOLS[own.index(loss) % len(OTHER_SYMBOLS)]
+        color = lighter(hue, PALEST * nth / max(len(variants) - 1, 2))
+        dash, filling = DASHES[nth % len(DASHES)], FILLINGS[nth % len(FILLINGS)]
+        found.append(Subject("trained", loss, variant, color, dash, symbol + filling))
     return found
 
 

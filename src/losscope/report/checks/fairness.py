@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from losscope.report.measures import ACTIVE_POSITIVE
 from losscope.report.summary import FITTED, Summary
 
@@ -44,14 +46,17 @@ def active_by_construction(summary: Summary) -> list[str] | None:
 
 def equal_margin(summary: Summary) -> list[str] | None:
     """One margin for losses to which it means different things."""
-    margins: dict[float, dict[str, None]] = {}
+    margins: dict[float, dict[str, tuple[str, Any]]] = {}
     for comparison in summary.comparisons:
         for subject, settings in comparison.hyperparameters.items():
             if (margin := settings.get("margin")) is not None:
-                margins.setdefault(float(margin), {})[subject.label] = None
+                meaning = subject.loss, settings.get("squared")
+                margins.setdefault(float(margin), {})[subject.label] = meaning
     if not margins:
         return None
-    shared = [f"{', '.join(labels)} (m = {margin:g})" for margin, labels in margins.items() if len(labels) > 1]
+    shared = [
+        f"{', '.join(meant)} (m = {margin:g})" for margin, meant in margins.items() if len(set(meant.values())) > 1
+    ]
     if not shared:
         return []
     return [
