@@ -19,17 +19,23 @@ SAMPLINGS: dict[str, dict[str, Any]] = {
     "one_tuple": {"sampling": "one_tuple", "terms": 16},
     "one_tuple in the batch": {"sampling": "one_tuple", "partners": "batch", "samples": 16},
     "one_plus_one": {"sampling": "one_plus_one", "terms": 16},
+    "customary": {"sampling": "customary", "partners": "batch", "classes": 3, "per_class": 4},
     "all_in_batch": {"sampling": "all_in_batch", "samples": 18},
+    "all_in_batch, P x K": {"sampling": "all_in_batch", "classes": 3, "per_class": 4},
     "balanced": {"sampling": "all_in_batch", "samples": 18, "balance": "sides"},
     "semi_hard": {"sampling": "all_in_batch", "samples": 18, "mining": "semi_hard"},
     "batch_hard": {"sampling": "all_in_batch", "samples": 18, "mining": "batch_hard"},
 }
 
+OF_ONE_LOSS = {
+    "one_plus_one": {"contrastive", "triplet"},  # for the others the same as "one_tuple"
+    "balanced": {"contrastive"},
+    "semi_hard": {"triplet"},
+    "batch_hard": {"triplet"},
+}
+
 COMBINATIONS = [
-    (loss, sampling)
-    for loss in ("contrastive", "triplet")
-    for sampling, batch in SAMPLINGS.items()
-    if not (loss == "contrastive" and "mining" in batch) and not (loss == "triplet" and "balance" in batch)
+    (loss, sampling) for loss in LOSSES for sampling in SAMPLINGS if loss in OF_ONE_LOSS.get(sampling, LOSSES)
 ]
 
 

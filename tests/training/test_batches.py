@@ -14,20 +14,22 @@ from hypothesis import strategies as st
 import reference
 from losscope import data
 from losscope.errors import InvalidStudy
+from losscope.losses import LOSSES
 from losscope.losses.tuples import same_class
 from losscope.study import Batch
-from losscope.training.batches import ClassIndex, Sampler, Step, partners_in_batch
-from losscope.types import BatchTriplets, Pairs, TermKind, Triplets
+from losscope.training.batches import Sampler, Step, partners_in_batch
+from losscope.training.partners import ClassIndex
+from losscope.types import BatchTriplets, Pairs, Triplets
 from stacks import SAMPLINGS
 
 LABELS = np.array([0] * 7 + [1] * 5 + [2] * 2 + [3] + [-1] * 4)
-KINDS: tuple[TermKind, ...] = ("pair", "triplet")
+HINGES = ("contrastive", "triplet")
 SPLIT_LABELS = st.lists(st.integers(-1, 3), min_size=2, max_size=14)
 
 
-def sampler(kind: TermKind, labels: np.ndarray = LABELS, seeds: tuple[int, ...] = (0,), **batch: Any) -> Sampler:
+def sampler(loss: str, labels: np.ndarray = LABELS, seeds: tuple[int, ...] = (0,), **batch: Any) -> Sampler:
     stacked = np.stack([labels] * len(seeds)) if labels.ndim == 1 else labels
-    return Sampler(stacked, seeds, Batch(**batch), kind, {"margin": 1.0, "squared": False})
+    return Sampler(stacked, seeds, Batch(**batch), LOSSES[loss])
 
 
 def terms_of(step: Step, run: int = 0) -> list[tuple[int, ...]]:
@@ -78,13 +80,12 @@ def test_partners_are_drawn_uniformly() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.integers(-1, 2), min_size=2, max_size=9), st.integers(0, 1000), st.sampled_from(KINDS))
-def test_partners_in_a_batch(labels: list[int], seed: int, kind: TermKind) -> None:
-    own = torch.tensor([labels])
-    uniform = torch.rand(1, 3, len(labels), generator=torch.Generator().manual_seed(seed))
-    tuples = partners_in_batch(own, uniform, kind)
+@given(st.lists(st.integers(-1, 2), min_size=2, max_size=9), st.integers(0, 1000), st.sampled_from(HINGES))
+def test_partners_in_a_batch(labels: list[int], seed: int, loss: str) -> None:
+    own, uniform = torch.tensor([labels]), np.random.default_rng(seed).random((1, 3, len(labels)))
+    tuples = partners_in_batch(own, uniform, LOSSES[loss], classes=3)
     found = terms_of(Step(torch.arange(len(labels)).unsqueeze(0), tuples))
-    if kind == "triplet":
+    if loss == "triplet":
         offered = reference.triplets_of(labels)
         assert set(found) <= set(offered)
         assert sorted(a for a, *_ in found) == sorted({a for a, *_ in offered})
@@ -103,7 +104,7 @@ def test_partners_in_a_batch_are_drawn_uniformly() -> None:
     grid = (torch.arange(3000) + 0.5) / 3000
     drawn: Counter[tuple[int, ...]] = Counter()
     for value in grid.tolist():
-        tuples = partners_in_batch(labels, torch.full((1, 3, 6), value), "triplet")
+        tuples = partners_in_batch(labels, np.full((1, 3, 6), value), LOSSES["triplet"], classes=2)
         drawn.update(term[:2] for term in terms_of(Step(torch.arange(6).unsqueeze(0), tuples)) if term[0] == 1)
     assert drawn == {(1, 0): 1500, (1, 2): 1500}
 
@@ -112,7 +113,7 @@ def test_partners_in_a_batch_are_drawn_uniformly() -> None:
 
 
 def test_one_tuple_gives_each_anchor_one_pair() -> None:
-    terms = epoch_terms(sampler("pair", sampling="one_tuple", terms=4))
+    terms = epoch_terms(sampler("contrastive", sampling="one_tuple", terms=4))
     assert sorted(anchor for anchor, *_ in terms) == list(range(len(LABELS)))
     for anchor, partner, same in terms:
         assert anchor != partner
@@ -123,13 +124,13 @@ def test_one_tuple_gives_each_anchor_one_pair() -> None:
 
 
 def test_the_coin_of_one_tuple_is_fair() -> None:
-    made = sampler("pair", sampling="one_tuple", terms=64)
+    made = sampler("contrastive", sampling="one_tuple", terms=64)
     sides = [same for epoch in range(200) for anchor, _, same in epoch_terms(made, epoch) if LABELS[anchor] in (0, 1)]
     assert np.mean(sides) == pytest.approx(0.5, abs=4 * 0.5 / len(sides) ** 0.5)
 
 
 def test_one_plus_one_gives_each_anchor_a_positive_and_a_negative() -> None:
-    terms = epoch_terms(sampler("pair", sampling="one_plus_one", terms=4))
+    terms = epoch_terms(sampler("contrastive", sampling="one_plus_one", terms=4))
     sides = Counter((anchor, same) for anchor, _, same in terms)
     for row, label in enumerate(LABELS):
         expected = {1: 1, 0: 1} if label in (0, 1, 2) else {0: 2}  # without a positive: two negatives
@@ -138,7 +139,7 @@ def test_one_plus_one_gives_each_anchor_a_positive_and_a_negative() -> None:
 
 
 def test_the_two_negatives_of_an_outlier_are_drawn_apart() -> None:
-    made = sampler("pair", sampling="one_plus_one", terms=4)
+    made = sampler("contrastive", sampling="one_plus_one", terms=4)
     partners: dict[tuple[int, int], list[int]] = {}
     for epoch in range(20):
         for anchor, partner, _ in epoch_terms(made, epoch):
@@ -159,7 +160,7 @@ def test_triplets_are_one_for_each_anchor_with_a_positive(sampling: str) -> None
 
 def test_an_epoch_of_the_synthetic_data_has_4200_pairs_and_2000_triplets() -> None:
     labels = data.load("synthetic").splits["train"].labels
-    pairs = list(sampler("pair", labels, sampling="one_plus_one", terms=64).epoch(1))
+    pairs = list(sampler("contrastive", labels, sampling="one_plus_one", terms=64).epoch(1))
     terms = [term for step in pairs for term in terms_of(step)]
     assert len(terms) == 4200
     assert len(pairs) == 66
@@ -167,28 +168,28 @@ def test_an_epoch_of_the_synthetic_data_has_4200_pairs_and_2000_triplets() -> No
     assert not any(same for anchor, _, same in terms if labels[anchor] == -1)
     triplets = list(sampler("triplet", labels, sampling="one_plus_one", terms=64).epoch(1))
     assert sum(len(terms_of(step)) for step in triplets) == 2000
-    assert len(epoch_terms(sampler("pair", labels, sampling="one_tuple", terms=64))) == 2100
+    assert len(epoch_terms(sampler("contrastive", labels, sampling="one_tuple", terms=64))) == 2100
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("loss", HINGES)
 @pytest.mark.parametrize("sampling", ["one_tuple", "one_tuple in the batch", "one_plus_one"])
-def test_no_outlier_is_half_of_a_positive_pair(kind: TermKind, sampling: str) -> None:
-    made = sampler(kind, **SAMPLINGS[sampling])
+def test_no_outlier_is_half_of_a_positive_pair(loss: str, sampling: str) -> None:
+    made = sampler(loss, **SAMPLINGS[sampling])
     for epoch in range(5):
         for term in epoch_terms(made, epoch):
-            positive = term[2] == 1 if kind == "pair" else True
+            positive = term[2] == 1 if loss == "contrastive" else True
             assert not (positive and LABELS[term[0]] == -1)
             assert not (positive and LABELS[term[1]] == -1)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_all_in_batch_shows_every_sample_once_and_forms_all_tuples(kind: TermKind) -> None:
-    steps = list(sampler(kind, sampling="all_in_batch", samples=5).epoch(3))
+@pytest.mark.parametrize("loss", HINGES)
+def test_all_in_batch_shows_every_sample_once_and_forms_all_tuples(loss: str) -> None:
+    steps = list(sampler(loss, sampling="all_in_batch", samples=5).epoch(3))
     assert [step.rows.shape[1] for step in steps] == [5, 5, 5, 4]
     assert sorted(torch.cat([step.rows[0] for step in steps]).tolist()) == list(range(len(LABELS)))
     for step in steps:
         own = LABELS[step.rows[0].numpy()].tolist()
-        if kind == "pair":
+        if loss == "contrastive":
             assert isinstance(step.tuples, Pairs)
             kept = step.tuples.valid[0]
             found = [
@@ -204,7 +205,7 @@ def test_all_in_batch_shows_every_sample_once_and_forms_all_tuples(kind: TermKin
 
 
 def test_a_last_batch_of_one_sample_is_left_out() -> None:
-    steps = list(sampler("pair", LABELS[:11], sampling="all_in_batch", samples=5).epoch(1))
+    steps = list(sampler("contrastive", LABELS[:11], sampling="all_in_batch", samples=5).epoch(1))
     assert [step.rows.shape[1] for step in steps] == [5, 5]
 
 
@@ -213,37 +214,37 @@ def test_a_last_batch_of_one_sample_is_left_out() -> None:
 
 @pytest.mark.parametrize("sampling", ["one_tuple", "one_plus_one", "all_in_batch", "one_tuple in the batch"])
 def test_an_epoch_depends_on_seed_and_number_alone(sampling: str) -> None:
-    def rows(kind: TermKind, seeds: tuple[int, ...], epoch: int, run: int = 0) -> list[list[int]]:
-        made = sampler(kind, seeds=seeds, **SAMPLINGS[sampling])
+    def rows(loss: str, seeds: tuple[int, ...], epoch: int, run: int = 0) -> list[list[int]]:
+        made = sampler(loss, seeds=seeds, **SAMPLINGS[sampling])
         return [step.rows[run].tolist() for step in made.epoch(epoch)]
 
-    for kind in KINDS:
-        assert rows(kind, (4,), 2) == rows(kind, (4,), 2) == rows(kind, (9, 4, 1), 2, run=1)
-        assert rows(kind, (4,), 2) != rows(kind, (4,), 3)
-        assert rows(kind, (4,), 2) != rows(kind, (5,), 2)
+    for loss in HINGES:
+        assert rows(loss, (4,), 2) == rows(loss, (4,), 2) == rows(loss, (9, 4, 1), 2, run=1)
+        assert rows(loss, (4,), 2) != rows(loss, (4,), 3)
+        assert rows(loss, (4,), 2) != rows(loss, (5,), 2)
         if sampling != "all_in_batch":
-            anchors = [[term[0] for term in epoch_terms(sampler(kind, **SAMPLINGS[sampling]), e)] for e in (1, 2)]
+            anchors = [[term[0] for term in epoch_terms(sampler(loss, **SAMPLINGS[sampling]), e)] for e in (1, 2)]
             assert anchors[0] != anchors[1]  # not only the partners change
-        made = sampler(kind, seeds=(4,), **SAMPLINGS[sampling])
+        made = sampler(loss, seeds=(4,), **SAMPLINGS[sampling])
         list(made.epoch(1))  # drawing an earlier epoch shifts nothing
-        assert [step.rows[0].tolist() for step in made.epoch(2)] == rows(kind, (4,), 2)
+        assert [step.rows[0].tolist() for step in made.epoch(2)] == rows(loss, (4,), 2)
 
 
 def test_every_loss_of_a_seed_meets_the_same_partners() -> None:
     """A positive pair of an anchor is the positive of its triplet, a negative pair its negative."""
     for sampling in ("one_tuple", "one_plus_one"):
         triplets = {a: (p, n) for a, p, n in epoch_terms(sampler("triplet", sampling=sampling, terms=4))}
-        for anchor, partner, same in epoch_terms(sampler("pair", sampling="one_tuple", terms=4)):
+        for anchor, partner, same in epoch_terms(sampler("contrastive", sampling="one_tuple", terms=4)):
             if anchor in triplets:
                 assert partner == triplets[anchor][0 if same else 1]
 
 
 def test_anchors_come_in_the_same_order_for_pairs_and_triplets() -> None:
-    pairs = [a for a, *_ in epoch_terms(sampler("pair", sampling="one_tuple", terms=4))]
+    pairs = [a for a, *_ in epoch_terms(sampler("contrastive", sampling="one_tuple", terms=4))]
     triplets = [a for a, *_ in epoch_terms(sampler("triplet", sampling="one_tuple", terms=4))]
     assert triplets == [a for a in pairs if a in set(triplets)]
     for sampling in ("all_in_batch", "one_tuple in the batch"):
-        orders = [[step.rows.tolist() for step in sampler(kind, **SAMPLINGS[sampling]).epoch(1)] for kind in KINDS]
+        orders = [[step.rows.tolist() for step in sampler(loss, **SAMPLINGS[sampling]).epoch(1)] for loss in HINGES]
         assert orders[0] == orders[1]
 
 
@@ -252,14 +253,14 @@ def test_anchors_come_in_the_same_order_for_pairs_and_triplets() -> None:
     st.integers(4, 12).flatmap(
         lambda n: st.lists(st.lists(st.integers(-1, 2), min_size=n, max_size=n), min_size=2, max_size=3)
     ),
-    st.sampled_from(KINDS),
+    st.sampled_from(HINGES),
     st.sampled_from(["one_tuple", "one_plus_one", "one_tuple in the batch"]),
 )
-def test_runs_with_other_labels_don_t_change_a_run(labels: list[list[int]], kind: TermKind, sampling: str) -> None:
+def test_runs_with_other_labels_don_t_change_a_run(labels: list[list[int]], loss: str, sampling: str) -> None:
     assume(all(len(set(own)) > 1 and len(set(own) - {-1}) < len([x for x in own if x != -1]) for own in labels))
     stacked, options = np.array(labels), SAMPLINGS[sampling] | {"terms": 3, "samples": 4}
-    whole = sampler(kind, stacked, tuple(range(len(labels))), **options)
-    alone = [sampler(kind, stacked[run : run + 1], (run,), **options) for run in range(len(labels))]
+    whole = sampler(loss, stacked, tuple(range(len(labels))), **options)
+    alone = [sampler(loss, stacked[run : run + 1], (run,), **options) for run in range(len(labels))]
     if sampling != "one_tuple in the batch" and len({len(epoch_terms(one, 1)) for one in alone}) > 1:
         with pytest.raises(InvalidStudy, match=r"protocol\.chunk=1"):
             epoch_terms(whole, 1)

@@ -12,10 +12,9 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
 from losscope.losses.binding import along
-from losscope.losses.softmax import class_cosines
+from losscope.losses.softmax import class_cosines, softplus
 from losscope.types import LossTerms, Samples
 
 NEAREST = 1 - 1e-6

@@ -15,10 +15,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
 from losscope.losses.binding import along
-from losscope.losses.softmax import class_cosines
+from losscope.losses.softmax import class_cosines, softplus
 from losscope.types import LossTerms, Samples
 
 

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
 from losscope.losses.binding import along
-from losscope.losses.softmax import log_sum_exp, similarities
+from losscope.losses.softmax import log_sum_exp, similarities, softplus
 from losscope.types import Contrasts, LossTerms
 
 

@@ -14,11 +14,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
 from losscope.distances import rows
 from losscope.losses.binding import along
-from losscope.losses.softmax import log_sum_exp
+from losscope.losses.softmax import log_sum_exp, softplus
 from losscope.types import BatchBlocks, Blocks, LossTerms
 
 
