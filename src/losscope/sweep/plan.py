@@ -20,7 +20,7 @@ from losscope.table import read_group
 from losscope.training.models import MODELS
 from losscope.training.objective import check_fit
 from losscope.training.prepare import prepare
-from losscope.training.run import INPUTS, Extensions, Place, Progress, Unit
+from losscope.training.run import INPUTS, WHITENED, Extensions, Place, Progress, Unit
 from losscope.types import OUTLIER, Loss
 
 STACKED = 20
@@ -156,8 +156,10 @@ def _described(
             labels = prepare(first, protocol).splits["train"].labels
             classes = len({*labels.tolist()} - {OUTLIER})
             encoder = place.extensions.encoder(protocol.model, first.input_shape)
-            inputs = Cell(entry, protocol, LossChoice(INPUTS, "input", ()), drawn)
-            yield Described(inputs, name, prints, None, _family(inputs, None))
+            # Whitening makes a baseline of features; pixels have no use for it.
+            for variant in ("input", WHITENED) if "backbone" in first.source else ("input",):
+                inputs = Cell(entry, protocol, LossChoice(INPUTS, variant, ()), drawn)
+                yield Described(inputs, name, prints, None, _family(inputs, None))
             for cell in cells:
                 if cell.data == entry and cell.protocol == protocol:
                     loss = place.extensions.loss(cell.loss.name)
@@ -216,10 +218,10 @@ def _run_digest(cell: Cell, seed: int, fingerprint: str, extensions: Extensions)
         decisive["protocol"] = {
             "inputs": cell.protocol.inputs,
             "outliers": cell.protocol.batch.outliers,
-        }
+        } | ({WHITENED: True} if cell.loss.variant == WHITENED else {})
     if cell.loss.name in extensions.losses:
         own = extensions.losses[cell.loss.name]
-        functions = [own.terms] if own.module is None else [own.terms, own.module]
+        functions: list[Callable[..., Any]] = [own.terms, *([own.module] if own.module else [])]
         told = [own.fingerprint] if own.fingerprint else [line for one in functions for line in _source(one)]
         decisive["own_loss"] = [told, own.kind, own.stacking]
     if cell.protocol.model.name in extensions.models:

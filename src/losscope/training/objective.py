@@ -76,8 +76,9 @@ class Objective:
             return [self.bank.requires_grad_()]
         return [one for module in self.modules for one in module.parameters() if one.requires_grad]
 
-    def terms(self, embeddings: Tensor, tuples: Tuples) -> LossTerms:
-        """The masked terms of all runs, by the way of stacking that the loss allows."""
+    def terms(self, embeddings: Tensor, tuples: Tuples, proxies: Tensor | None = None) -> LossTerms:
+        """The masked terms of all runs, by the way of stacking that the loss allows; with `proxies` in place of the
+        class vectors."""
         if self.modules:
             spread = for_each_run(tuples, len(embeddings))
             each = [
@@ -86,8 +87,9 @@ class Objective:
                 for module, points, *parts in zip(self.modules, embeddings, *spread, strict=True)
             ]
             # Runs may have unequal numbers of terms: the shorter ones are padded with invalid ones of value 0.
-            return LossTerms(*(pad_sequence(parts, batch_first=True) for parts in zip(*each, strict=True)))
-        return stacked_terms(self.loss, embeddings, tuples, self.hyperparameters, self.proxies)
+            return LossTerms(*(pad_sequence(list(parts), batch_first=True) for parts in zip(*each, strict=True)))
+        own = None if self.bank is None else self.proxies if proxies is None else proxies
+        return stacked_terms(self.loss, embeddings, tuples, self.hyperparameters, own)
 
     def observed(self, gradients: Sequence[Tensor]) -> dict[str, Tensor]:
         """What a step shows of its class vectors or the loss's own parameters, each (runs,)."""
