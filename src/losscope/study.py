@@ -99,7 +99,7 @@ class Protocol(Frozen):
 
     data            limits the protocol to some data sets
     labels          "shuffled" trains on labels in random order: what a loss does to a geometry without any classes
-    evaluate_every  epochs between full evaluations; the training split's geometry is measured then only
+    evaluate_every  epochs between evaluations by Recall@K; the training split's geometry is measured then only
     chunk           how many runs are trained in one stack (a matter of speed: the results are the same)
     """
 
@@ -128,9 +128,13 @@ class Protocol(Frozen):
         return document
 
     def evaluates(self, epoch: int) -> bool:
-        """Whether retrieval and the whole geometry are measured at the end of an epoch."""
+        """Whether Recall@K, the probe and the geometry of every split are measured at the end of an epoch."""
         regular = self.evaluate_every is not None and epoch % self.evaluate_every == 0
-        return epoch in (0, self.epochs, *self.evaluate_at) or regular
+        return self.evaluates_in_full(epoch) or regular
+
+    def evaluates_in_full(self, epoch: int) -> bool:
+        """Whether also what takes long is: MAP@R and R-precision, each query's result, the classifiers."""
+        return epoch in (0, self.epochs, *self.evaluate_at)
 
     def measures(self, epoch: int, split: str) -> bool:
         """Whether a split's geometry is measured: always, but with `evaluate_every` only then for training splits."""
@@ -155,11 +159,12 @@ class Data(Frozen):
 
 
 class LossVariants(Frozen):
-    """A loss by name, with hyper-parameters; a list of values makes variants."""
+    """A loss by name, with hyper-parameters; a list of values makes variants, `variant` names a row of its own."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
     name: str
+    variant: str = ""
 
     def variants(self) -> list[LossChoice]:
         """All combinations of the listed values; the variant's name holds only what varies."""
@@ -168,7 +173,8 @@ class LossVariants(Frozen):
         choices = []
         for values in itertools.product(*(given[key] for key in varying)):
             chosen = dict(zip(varying, values, strict=True))
-            label = ",".join(f"{key}={json.dumps(value)}" for key, value in chosen.items())
+            values_told = (f"{key}={json.dumps(value)}" for key, value in chosen.items())
+            label = ",".join(filter(None, [self.variant, *values_told]))
             choices.append(LossChoice(self.name, label, tuple({**given, **chosen}.items())))
         return choices
 
@@ -205,7 +211,8 @@ class Study(Frozen):
         losses = [f"{choice.name} {choice.variant}".strip() for loss in self.loss for choice in loss.variants()]
         if len(set(losses)) < len(losses):
             raise ValueError(
-                f"losses must differ in name or variant; found {losses}: write several values of one loss as a list"
+                f"losses must differ in name or variant; found {losses}: write several values of one loss as a list, "
+                "or give a row of its own a `variant`"
             )
         if empty := [loss.name for loss in self.loss if not loss.variants()]:
             raise ValueError(f"loss '{empty[0]}' has a hyper-parameter without a value: its list is empty")

@@ -27,14 +27,15 @@ def knn_accuracy(
     classes, place = torch.unique(votes, return_inverse=True)
     right = 0
     for rows, similarities in similarity_blocks(queries, gallery, block=block):
-        values, nearest = similarities.topk(min(k, len(gallery)), dim=1)
+        values, nearest = similarities.topk(min(k + 1, len(gallery)), dim=1)
+        goes_on = (values[:, k:] == values[:, k - 1 : k]).any(1)  # a tie at the k-th place goes on beyond it
+        values, nearest = values[:, :k], nearest[:, :k]
         counts = F.one_hot(place[nearest], len(classes)).sum(1).double()
-        tied = similarities == values[:, -1:]
-        shared = (tied.sum(1) > (values == values[:, -1:]).sum(1)).nonzero().squeeze(1)  # a tie that goes on beyond k
-        for query in shared.tolist():
+        for query in goes_on.nonzero().squeeze(1).tolist():
+            tied = similarities[query] == values[query, -1]
             nearer = values[query] > values[query, -1]
             counts[query] = F.one_hot(place[nearest[query][nearer]], len(classes)).sum(0).double()
-            group = torch.bincount(place[tied[query]], minlength=len(classes)).double()
+            group = torch.bincount(place[tied], minlength=len(classes)).double()
             counts[query] += group * (len(nearer) - int(nearer.sum())) / group.sum()
         right += int((classes[counts.argmax(1)] == truth[rows]).sum())
     return right / len(truth)

@@ -40,18 +40,21 @@ class Ranked:
 
 def rank_with_ties(similarities: Tensor, relevant: Tensor, depth: int) -> Ranked:
     """Rank a gallery (queries, m) by similarity; `relevant` (queries, m) bool."""
-    values, order = similarities.topk(depth, dim=1)
+    values, order = similarities.topk(min(depth + 1, similarities.shape[1]), dim=1)
+    goes_on = values[:, depth:] == values[:, depth - 1 : depth] if values.shape[1] > depth else values[:, :0]
+    values, order = values[:, :depth], order[:, :depth]
     hit = relevant.gather(1, order).double()
     fresh = torch.ones_like(hit, dtype=torch.bool)
     fresh[:, 1:] = values[:, 1:] != values[:, :-1]
     group = fresh.cumsum(1) - 1
     size = torch.zeros_like(hit).scatter_add_(1, group, torch.ones_like(hit))
     found = torch.zeros_like(hit).scatter_add_(1, group, hit)
-    # The last tie may go on beyond `depth`: count it in the whole gallery.
-    tied = similarities == values[:, -1:]
-    last = group[:, -1:]
-    size.scatter_(1, last, tied.sum(1, keepdim=True).double())
-    found.scatter_(1, last, (tied & relevant).sum(1, keepdim=True).double())
+    # Where the last tie goes on beyond `depth`, count it in the whole gallery.
+    rows = goes_on.any(1).nonzero().squeeze(1)
+    tied = similarities[rows] == values[rows, -1:]
+    last = group[rows, -1]
+    size[rows, last] = tied.sum(1).double()
+    found[rows, last] = (tied & relevant[rows]).sum(1).double()
     start, before = size.cumsum(1) - size, found.cumsum(1) - found
     return Ranked(*(part.gather(1, group) for part in (start, before, size, found)))
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import relu
 
 from losscope.losses.binding import along
 from losscope.losses.softmax import class_cosines, softplus
@@ -47,7 +48,7 @@ def center_contrastive(
     """
     own, against, valid = class_cosines(embeddings, samples, proxies, scale)
     values = softplus(against - along(scale, own.ndim) * (own - along(margin, own.ndim)))
-    values = values + along(center_weight, own.ndim) * (2 - 2 * own)
+    values = values + along(center_weight, own.ndim) * relu(2 - 2 * own)  # rounding may pass 1
     return LossTerms(values * valid.to(values.dtype), valid)
 
 

@@ -47,9 +47,9 @@ def n_pair(
     else:
         dots, own, there, valid, squares = _within_blocks(embeddings, blocks, penalized)
     logits = dots * along(scale, dots.ndim)
-    drawn = logits.gather(-1, own).squeeze(-1)
-    of_own = own == torch.arange(logits.shape[-1], device=logits.device)
-    against = log_sum_exp(logits, of_own | ~there)
+    drawn = logits.gather(-2, own).squeeze(-2)
+    of_own = own == torch.arange(logits.shape[-2], device=logits.device).unsqueeze(-1)
+    against = log_sum_exp(logits, of_own | ~there, dim=-2)
     values = softplus(against - drawn)
     if squares is not None:
         values = values + along(penalty, values.ndim) * squares / 2
@@ -69,13 +69,14 @@ def n_pair_residual(
 
 
 class _Contest(NamedTuple):
-    """Anchors against the positives of their block: the axes of the terms, then the classes of the block."""
+    """Anchors against the positives of their block. The classes of a block lie on the last axis but one: a softmax over
+    ten neighbors in memory is ten times slower on a CPU than one across them."""
 
-    dots: Tensor  # (..., *terms, classes)
-    own: Tensor  # (..., *terms, 1) place of the own positive
-    there: Tensor  # (..., *terms or 1, classes) bool; False for padding
-    valid: Tensor  # (..., *terms) bool
-    squares: Tensor | None  # (..., *terms) squared norms of both members
+    dots: Tensor  # (..., blocks, classes, anchors)
+    own: Tensor  # (..., blocks, 1, anchors) place of the own positive
+    there: Tensor  # (..., blocks, classes, 1) bool; False for padding
+    valid: Tensor  # (..., blocks, anchors) bool
+    squares: Tensor | None  # (..., blocks, anchors) squared norms of both members
 
 
 def _within_blocks(embeddings: Tensor, blocks: Blocks, with_squares: bool) -> _Contest:
@@ -83,26 +84,26 @@ def _within_blocks(embeddings: Tensor, blocks: Blocks, with_squares: bool) -> _C
     anchors, positives = (
         rows(embeddings, part.expand(shape).flatten(-2)).view(*shape, -1) for part in (blocks.anchor, blocks.positive)
     )
-    own = torch.arange(shape[-1], device=embeddings.device).unsqueeze(-1).expand(*shape, 1)
+    own = torch.arange(shape[-1], device=embeddings.device).expand(*shape[:-1], 1, -1)
     there = blocks.valid.expand(shape)
     valid = there & (there.sum(-1, keepdim=True) > 1)
     squares = (anchors.square() + positives.square()).sum(-1) if with_squares else None
-    return _Contest(anchors @ positives.transpose(-1, -2), own, there.unsqueeze(-2), valid, squares)
+    return _Contest(positives @ anchors.transpose(-1, -2), own, there.unsqueeze(-1), valid, squares)
 
 
 def _within_batch(embeddings: Tensor, blocks: BatchBlocks, with_squares: bool) -> _Contest:
-    runs, ranks = embeddings.shape[:-2], blocks.positive.shape[-2]
+    runs, samples = embeddings.shape[:-2], embeddings.shape[-2]
     place, there = (part.expand(*runs, *part.shape[-2:]) for part in (blocks.positive, blocks.there))
-    positives = rows(embeddings, place.flatten(-2)).view(*place.shape, -1)
-    dots = embeddings.unsqueeze(-3) @ positives.transpose(-1, -2)
-    own = blocks.own.expand(*runs, -1).unsqueeze(-2).unsqueeze(-1).expand(*dots.shape[:-1], 1)
+    gram = embeddings @ embeddings.transpose(-1, -2)
+    dots = rows(gram, place.flatten(-2)).view(*place.shape, samples)
+    own = blocks.own.expand(*runs, -1).unsqueeze(-2).unsqueeze(-2).expand(*place.shape[:-1], 1, samples)
     others = there.sum(-1, keepdim=True) > 1
-    paired = there.unsqueeze(-2).expand(dots.shape).gather(-1, own).squeeze(-1)
+    paired = there.unsqueeze(-1).expand(dots.shape).gather(-2, own).squeeze(-2)
     rank = blocks.rank.unsqueeze(-2)
-    another = (rank >= 0) & (rank != torch.arange(ranks, device=rank.device).unsqueeze(-1))
+    another = (rank >= 0) & (rank != torch.arange(place.shape[-2], device=rank.device).unsqueeze(-1))
     squares = None
     if with_squares:
         lengths = embeddings.square().sum(-1)
-        partner = positives.square().sum(-1).unsqueeze(-2).expand(dots.shape).gather(-1, own).squeeze(-1)
-        squares = lengths.unsqueeze(-2) + partner
-    return _Contest(dots, own, there.unsqueeze(-2), paired & others & another, squares)
+        partner = lengths.gather(-1, place.flatten(-2)).view(*place.shape, 1).expand(dots.shape)
+        squares = lengths.unsqueeze(-2) + partner.gather(-2, own).squeeze(-2)
+    return _Contest(dots, own, there.unsqueeze(-1), paired & others & another, squares)

@@ -17,12 +17,12 @@ NEVER = -1e30
 """Logit of an excluded candidate. Finite, so that a row without any candidate gives no NaN."""
 
 
-def log_sum_exp(logits: Tensor, excluded: Tensor) -> Tensor:
-    """log Σ exp over the last axis, without the candidates that are `excluded` (bool, broadcasts to the logits).
+def log_sum_exp(logits: Tensor, excluded: Tensor, dim: int = -1) -> Tensor:
+    """log Σ exp over the axis `dim`, without the candidates that are `excluded` (bool, broadcasts to the logits).
 
     About `NEVER`, so that no term follows from it, where all candidates are excluded.
     """
-    total: Tensor = _LogSumExp.apply(logits, excluded)  # type: ignore[no-untyped-call]
+    total: Tensor = _LogSumExp.apply(logits, excluded, dim)  # type: ignore[no-untyped-call]
     return total
 
 
@@ -30,18 +30,19 @@ class _LogSumExp(torch.autograd.Function):
     """Keeps the softmax, which is the gradient: half the passes that a mask and torch.logsumexp take."""
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, excluded: Tensor) -> Tensor:
+    def forward(ctx: Any, logits: Tensor, excluded: Tensor, dim: int) -> Tensor:
         # As a product: filling by mask is scalar on a CPU. Rounding leaves NEVER as it is.
         kept = torch.add(logits, excluded.to(logits.dtype), alpha=NEVER)
-        share = kept.softmax(-1)
+        share = kept.softmax(dim)
         ctx.save_for_backward(share)
-        return kept.amax(-1) - share.amax(-1).log()
+        ctx.dim = dim
+        return kept.amax(dim) - share.amax(dim).log()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (share,) = ctx.saved_tensors
-        return share * gradient.unsqueeze(-1), None
+        return share * gradient.unsqueeze(ctx.dim), None, None
 
 
 def softplus(values: Tensor) -> Tensor:

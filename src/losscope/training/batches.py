@@ -61,6 +61,10 @@ class Sampler:
         self.labels = np.where(labels == OUTLIER, OUTLIER, np.searchsorted(known, labels))
         self.index = [ClassIndex(row) for row in self.labels] if batch.draws_partners else []
 
+    def labels_of(self, rows: Tensor) -> Tensor:
+        """Labels (runs, n) of `rows` (runs, n), on their device."""
+        return torch.from_numpy(np.take_along_axis(self.labels, rows.cpu().numpy(), axis=1)).to(rows.device)
+
     def epoch(self, epoch: int) -> Iterator[Step]:
         """The steps of one epoch (0 is the pass before training)."""
         if self.batch.draws_partners:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from losscope.diagnostics.gradients import (
     gradient_norm_embedding,
@@ -62,6 +63,11 @@ class Signal:
         self.squares += norm.double().square()
         self.steps += 1
 
+    def fraction(self) -> Tensor:
+        """|mean g|² / mean |g|² of each run: 1 where all steps pull alike, about 1/steps where they are noise."""
+        mean = self.gradients.double() / max(self.steps, 1)
+        return (mean.square().sum(-1) / (self.squares / max(self.steps, 1))).cpu()
+
 
 class Stack:
     """Runs that train together: parameters (runs, parameters), optimizer state, and which runs are alive."""
@@ -108,6 +114,26 @@ class Stack:
         tuples = self.sampler.mine(embeddings, step, self.objective.hyperparameters)
         terms = self.objective.terms(embeddings, tuples)
         return embeddings, terms, tuples, self.reduced(terms, tuples)
+
+    @torch.no_grad()
+    def floor(self, steps: int) -> Tensor | None:
+        """Mean loss (runs,) of the first batches if every class sat at its corner of a regular simplex.
+
+        None where class geometry alone doesn't decide the loss: embeddings of any length, a loss with parameters of
+        its own. Outliers, which have no corner, are at the center.
+        """
+        classes = self.sampler.classes
+        if not self.objective.unit_length or self.objective.modules:
+            return None
+        corners = self.parameters.new_zeros(classes + 1, classes)
+        corners[:-1] = F.normalize(torch.eye(classes).sub(1 / classes), dim=-1)
+        losses = []
+        for step in itertools.islice(self.sampler.epoch(0), steps):
+            embeddings = corners[self.sampler.labels_of(step.rows)]
+            tuples = self.sampler.mine(embeddings, step, self.objective.hyperparameters)
+            proxies = corners[:-1].expand(len(embeddings), -1, -1)
+            losses.append(self.reduced(self.objective.terms(embeddings, tuples, proxies), tuples))
+        return torch.stack(losses).double().mean(0).cpu()
 
     def reduced(self, terms: LossTerms, tuples: Tuples) -> Tensor:
         """The loss (runs,) of the masked terms of a batch."""

@@ -13,9 +13,10 @@ from torch.nn import functional as F
 
 from losscope import diagnostics
 from losscope.data.dataset import Dataset
+from losscope.data.whitening import pca_whitened
 from losscope.diagnostics.variance import class_statistics
 from losscope.errors import InvalidInput
-from losscope.evaluation import Retrieval, knn_accuracy, linear_probe_accuracy, retrieval
+from losscope.evaluation import Retrieval, knn_accuracy, linear_probe_accuracy, recall_at_k, retrieval
 from losscope.training.loop import Inputs, Stack
 from losscope.training.prepare import stack
 from losscope.training.records import GroupRecord, Row
@@ -41,13 +42,14 @@ class Embedded:
     labels: Tensor
 
 
-def geometry_rows(split: str, epoch: int, embedded: Embedded) -> Iterator[Row]:
-    """VARIANCE and effective rank of one split."""
+def geometry_rows(split: str, epoch: int, embedded: Embedded, *, per_class: bool = True) -> Iterator[Row]:
+    """VARIANCE and effective rank of one split; `per_class` adds a row for each class."""
     for run, points, labels in _finite_runs(embedded):
         statistics = class_statistics(points, labels)
         if len(statistics.classes) < 2:
             continue  # nothing can be said between classes: no rows rather than rows of NaN
-        for label, value in zip(statistics.classes.tolist(), statistics.variances.tolist(), strict=True):
+        classes = zip(statistics.classes.tolist(), statistics.variances.tolist(), strict=True)
+        for label, value in classes if per_class else ():
             yield run, split, epoch, "intra_class_variance", label, value
         for name in GEOMETRY:
             yield run, split, epoch, name, None, getattr(diagnostics, name)(statistics).item()
@@ -68,30 +70,46 @@ def evaluation_rows(splits: Mapping[str, Embedded], epoch: int, *, shares_classe
     `keep(run, split, epoch, labels, retrieval)` takes the per-query results.
     """
     train = splits["train"]
+    for run, split, points, labels in _evaluated(splits):
+        try:
+            found = retrieval(points, labels, KS)
+        except InvalidInput:
+            continue  # no class with two samples: a split too small to query
+        for k, value in found.recall_at_k.items():
+            yield run, split, epoch, "recall_at_k", k, value
+        yield run, split, epoch, "r_precision", None, found.r_precision
+        yield run, split, epoch, "map_at_r", None, found.map_at_r
+        keep(run, split, epoch, labels, found)
+        if shares_classes:
+            known = (train.embeddings[run], train.labels[run], points, labels)
+            yield run, split, epoch, "knn_accuracy", None, knn_accuracy(*known)
+            yield run, split, epoch, "linear_probe_accuracy", None, linear_probe_accuracy(*known)
+
+
+def recall_rows(splits: Mapping[str, Embedded], epoch: int) -> Iterator[Row]:
+    """Recall@K alone, within each split that is not trained on."""
+    for run, split, points, labels in _evaluated(splits):
+        try:
+            found = recall_at_k(points, labels, KS)
+        except InvalidInput:
+            continue  # as in `evaluation_rows`
+        for k, value in found.items():
+            yield run, split, epoch, "recall_at_k", k, value
+
+
+def _evaluated(splits: Mapping[str, Embedded]) -> Iterator[tuple[int, str, Tensor, Tensor]]:
     for split, embedded in splits.items():
-        if split.startswith("train"):
-            continue
-        for run, points, labels in _finite_runs(embedded):
-            try:
-                found = retrieval(points, labels, KS)
-            except InvalidInput:
-                continue  # no class with two samples: a split too small to query
-            for k, value in found.recall_at_k.items():
-                yield run, split, epoch, "recall_at_k", k, value
-            yield run, split, epoch, "r_precision", None, found.r_precision
-            yield run, split, epoch, "map_at_r", None, found.map_at_r
-            keep(run, split, epoch, labels, found)
-            if shares_classes:
-                known = (train.embeddings[run], train.labels[run], points, labels)
-                yield run, split, epoch, "knn_accuracy", None, knn_accuracy(*known)
-                yield run, split, epoch, "linear_probe_accuracy", None, linear_probe_accuracy(*known)
+        if not split.startswith("train"):
+            for run, points, labels in _finite_runs(embedded):
+                yield run, split, points, labels
 
 
-def measure_inputs(record: GroupRecord, datasets: Sequence[Dataset]) -> None:
-    """Measure raw inputs (or backbone features), scaled to unit length, as if they were embeddings."""
+def measure_inputs(record: GroupRecord, datasets: Sequence[Dataset], *, whiten: bool) -> None:
+    """Measure raw inputs (or backbone features), scaled to unit length, as if they were embeddings; or, with `whiten`,
+    what whitening by the training split's principal components makes of them."""
     rows: list[Row] = []
     for index, dataset in enumerate(datasets):
-        flat = {name: torch.from_numpy(part.inputs.reshape(len(part), -1)) for name, part in dataset.splits.items()}
+        flat = _flat(dataset, whiten)
         embedded = {
             name: Embedded(
                 F.normalize(points, dim=-1).unsqueeze(0),
@@ -106,10 +124,20 @@ def measure_inputs(record: GroupRecord, datasets: Sequence[Dataset]) -> None:
         of_one = [row for name, part in embedded.items() for row in geometry_rows(name, 0, part)]
         of_one += evaluation_rows(embedded, 0, shares_classes=dataset.shares_classes, keep=keep)
         rows += [(index, *row[1:]) for row in of_one]
-    first = datasets[0].splits["train"]
-    points = torch.from_numpy(first.inputs.reshape(len(first), -1))
-    record.append_map(map_columns(record.group["runs"][0], "train", 0, points, torch.from_numpy(first.labels)))
+        if index == 0:
+            labels = torch.from_numpy(dataset.splits["train"].labels)
+            record.append_map(map_columns(record.group["runs"][0], "train", 0, flat["train"], labels))
     record.append(0, rows)
+
+
+def _flat(dataset: Dataset, whiten: bool) -> dict[str, Tensor]:
+    """Every split's inputs as (samples, dim), each array once where splits share it."""
+    once = {id(part.inputs): part.inputs.reshape(len(part), -1) for part in dataset.splits.values()}
+    if whiten:
+        first = id(dataset.splits["train"].inputs)
+        order = [first, *(key for key in once if key != first)]
+        once = dict(zip(order, pca_whitened(*(once[key] for key in order)), strict=True))
+    return {name: torch.from_numpy(once[id(part.inputs)]) for name, part in dataset.splits.items()}
 
 
 class SplitInputs:

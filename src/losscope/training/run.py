@@ -26,6 +26,7 @@ from losscope.training.measure import (
     geometry_rows,
     map_columns,
     measure_inputs,
+    recall_rows,
 )
 from losscope.training.models import Encoder, encoder, from_module
 from losscope.training.objective import Objective
@@ -37,7 +38,9 @@ PROBE_STEPS = 16
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
 
 INPUTS = "none"
-"""The loss of the rows that measure raw inputs or backbone features."""
+"""The loss of the rows that measure raw inputs or backbone features, as they are (variant "input") or whitened."""
+
+WHITENED = "whitened"
 
 Progress = Callable[[str, int, int], None]
 """Called with a unit's name, its epochs done, and its epochs in all."""
@@ -103,7 +106,7 @@ def run_unit(unit: Unit, place: Place, progress: Progress) -> list[RunRecord]:
     try:
         datasets = load_datasets(unit.cell, place)
         if unit.cell.loss.name == INPUTS:
-            measure_inputs(record, datasets)
+            measure_inputs(record, datasets, whiten=unit.choices[0].variant == WHITENED)
             counts = traces.Counts.start(len(runs))
         else:
             counts = _train(unit, record, datasets, place, progress)
@@ -178,13 +181,15 @@ def _train(unit: Unit, record: GroupRecord, datasets: list[Dataset], place: Plac
             row
             for split, part in embedded.items()
             if protocol.measures(epoch, split)
-            for row in geometry_rows(split, epoch, part)
+            for row in geometry_rows(split, epoch, part, per_class=protocol.measures(epoch, "train"))
         ]
         rows += traces.probe_rows(trained.measure_epoch(0, PROBE_STEPS), epoch)
-        if protocol.evaluates(epoch):
+        if protocol.evaluates_in_full(epoch):
             rows += evaluation_rows(
                 embedded, epoch, shares_classes=datasets[0].shares_classes, keep=record.append_queries
             )
+        elif protocol.evaluates(epoch):
+            rows += recall_rows(embedded, epoch)
         first, labels = embedded["train"].embeddings[0], embedded["train"].labels[0]
         if epoch == protocol.epochs and bool(first.isfinite().all()):
             record.append_map(map_columns(unit.group["runs"][0], "train", epoch, first, labels))
@@ -193,7 +198,8 @@ def _train(unit: Unit, record: GroupRecord, datasets: list[Dataset], place: Plac
     resumed = record.resume()
     if resumed is None:
         counts = traces.Counts.start(runs)
-        record.append(0, [*traces.epoch_rows(trained.measure_epoch(0), 0), *measure(0)])
+        floor = traces.floor_rows(trained.floor(PROBE_STEPS))
+        record.append(0, [*traces.epoch_rows(trained.measure_epoch(0), 0), *floor, *measure(0)])
     else:
         state, kept = resumed
         trained.load(state)
@@ -205,7 +211,8 @@ def _train(unit: Unit, record: GroupRecord, datasets: list[Dataset], place: Plac
         trace = trained.train_epoch(epoch)
         lines = traces.step_lines(trace, epoch, counts.updates)
         counts.add(epoch, trace, trained.samples)
-        record.append(epoch, [*traces.epoch_rows(trace, epoch), *measure(epoch)], lines)
+        signal = traces.signal_rows(trained.signal.fraction(), epoch)
+        record.append(epoch, [*traces.epoch_rows(trace, epoch), *signal, *measure(epoch)], lines)
         if epoch < protocol.epochs and time.monotonic() - saved >= place.checkpoint_seconds:
             record.checkpoint(trained.state(), counts.document())
             saved = time.monotonic()

@@ -88,6 +88,18 @@ def probe_rows(trace: Trace, epoch: int) -> Iterator[Row]:
         yield run, None, epoch, "loss_probe", None, value
 
 
+def floor_rows(floor: Tensor | None) -> Iterator[Row]:
+    """The loss (runs,) on perfectly separated classes, where it is defined."""
+    for run, value in enumerate([] if floor is None else floor.tolist()):
+        yield run, None, 0, "loss_floor", None, value
+
+
+def signal_rows(fraction: Tensor, epoch: int) -> Iterator[Row]:
+    """The signal fraction (runs,) of the gradients of an epoch."""
+    for run, value in enumerate(fraction.tolist()):
+        yield run, None, epoch, "gradient_signal_fraction", None, value
+
+
 def step_lines(trace: Trace, epoch: int, first_step: int) -> list[Mapping[str, Any]]:
     """One wide line for each step: a list with one value for each run under every diagnostic's name."""
     values = {name: trace[name] for name in MEANS if name in trace} | active_ratios(trace, pooled=False)
@@ -104,9 +116,13 @@ def step_lines(trace: Trace, epoch: int, first_step: int) -> list[Mapping[str, A
 
 def history_rows(record: GroupRecord, runs: int, epoch: int, splits: Sequence[str]) -> Iterator[Row]:
     """What only the whole history tells: when the loss had decayed, how fast the classes settled."""
+    floors = record.history("loss_floor", None, runs)
     for run, losses in enumerate(record.history("loss", None, runs)):
-        decay = None if math.isnan(losses[0]) else loss_decay_epoch(losses)
-        yield run, None, epoch, "loss_decay_epoch", None, decay
+        defined = not math.isnan(losses[0])
+        yield run, None, epoch, "loss_decay_epoch", None, loss_decay_epoch(losses) if defined else None
+        if floors[run]:
+            excess = loss_decay_epoch(losses, floor=floors[run][0]) if defined else None
+            yield run, None, epoch, "loss_decay_epoch_excess", None, excess
     for split in splits:
         if split.startswith("train"):
             continue
