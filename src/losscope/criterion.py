@@ -19,7 +19,7 @@ from losscope.losses.binding import bind
 from losscope.losses.centers import moved_centers
 from losscope.losses.reductions import masked, mean_over_sides, mean_over_valid
 from losscope.losses.tuples import all_samples, all_tuples, batch_hard, semi_hard
-from losscope.types import BatchTriplets, Loss, LossTerms, Pairs, Tuples
+from losscope.types import OUTLIER, BatchTriplets, Loss, LossTerms, Pairs, Tuples
 
 Mining = Literal["none", "semi_hard", "batch_hard"]
 Balance = Literal["terms", "sides"]
@@ -28,7 +28,8 @@ Balance = Literal["terms", "sides"]
 class Criterion(nn.Module):
     """A loss over all terms of a batch: `criterion(embeddings, labels) -> scalar`.
 
-    `loss` is the name of a loss of this package or a `Loss` of your own; its hyper-parameters are keywords.
+    `loss` is the name of a loss of this package or a `Loss` of your own; its hyper-parameters are keywords. A loss
+    with a module (`losscope.from_pml`) keeps it as `module`, the very one that was handed in.
 
     classes, dim  for losses with class vectors: how many, of which length. They are the parameter `proxies`, which
                wants a learning rate of its own, ten to a hundred times that of the encoder; labels are 0 to classes - 1
@@ -71,13 +72,14 @@ class Criterion(nn.Module):
         for key in {*self.loss.training} - {"momentum"} & {*hyperparameters}:
             raise InvalidStudy(
                 f"loss '{self.name}': {key} = {hyperparameters[key]!r} is read by a study's training loop; leave it out: "
-                + ("give `proxies` a parameter group with that rate" if key == "proxy_lr" else "use `normalize`")
+                + ("give class vectors a parameter group with that rate" if key == "proxy_lr" else "use `normalize`")
             )
         self.hyperparameters = {key: value for key, value in bound.items() if key not in self.loss.training}
         self.momentum = float(bound.get("momentum", 0.0))
         self.normalize, self.mining, self.balance = normalize, mining, balance
         self._check_options()
         self.proxies = self._class_vectors(classes, dim)
+        self.module = self.loss.terms if isinstance(self.loss.terms, nn.Module) else None
 
     def _check_options(self) -> None:
         for option, value, known in (
@@ -142,8 +144,10 @@ class Criterion(nn.Module):
                 points = F.normalize(points, dim=-1)
             tuples = self._tuples(points, labels)
             given = self.hyperparameters
+            count = self.loss.classes if self.proxies is None else len(self.proxies)
+            if self.loss.kind == "sample":
+                _check_labels(labels, count)
             if self.proxies is not None:
-                _check_labels(labels, len(self.proxies))
                 given = {**given, "proxies": self.proxies.to(points.dtype)}
             terms = self.loss.terms(points, tuples, **given)
             if self.momentum and self.training and self.proxies is not None:
@@ -174,14 +178,15 @@ class Criterion(nn.Module):
         return ", ".join([repr(self.name), *(f"{key}={value!r}" for key, value in changed.items())])
 
 
-def _check_labels(labels: Tensor, classes: int) -> None:
-    """Every label has a class vector; on a GPU the check doesn't wait for the device."""
-    known = (labels < classes).all()
+def _check_labels(labels: Tensor, classes: int | None) -> None:
+    """Every label is -1 or a place of a class; on a GPU the check doesn't wait for the device."""
+    known = (labels >= OUTLIER).all() if classes is None else ((labels >= OUTLIER) & (labels < classes)).all()
+    expected = "0 or more" if classes is None else f"0 to {classes - 1}, one of the {classes} class vectors"
     if labels.device.type != "cpu":
-        torch._assert_async(known, f"a label is {classes} or more: there are {classes} class vectors")
+        torch._assert_async(known, f"a label is not {expected}")
     elif not known:
         raise InvalidInput(
-            f"labels go up to {int(labels.max())}; expected 0 to {classes - 1}, one of the {classes} class vectors"
+            f"labels go from {int(labels.min())} up to {int(labels.max())}; expected {expected}, or -1 for an outlier"
         )
 
 
