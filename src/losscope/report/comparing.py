@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
 from losscope.report.datasets import same_data, split_protocol, trained_on_features
-from losscope.report.estimating import class_variances, curves, estimates, planes, series_of
+from losscope.report.estimating import class_variances, curves, estimates, planes, profiles, series_of
 from losscope.report.measures import COMPARED
-from losscope.report.reading import INPUTS, PER_CLASS, Record
-from losscope.report.subjects import FEATURES, INPUT, UNTRAINED, Subject, subjects
+from losscope.report.reading import INPUTS, PER_CLASS, Record, protocols
+from losscope.report.representing import best_on_validation, nearest_to_defaults
+from losscope.report.subjects import FEATURES, INPUT, UNTRAINED, WHITENED, Subject, subjects
 from losscope.report.summary import FITTED, Comparison, Difference, Summary
 from losscope.statistics import holm, paired_difference, verdict
 from losscope.table import RunRecord
 
-EVALUATION_SPLITS = ("heldout", "test", "validation")
+VALIDATION = "validation"
+EVALUATION_SPLITS = ("heldout", "test", VALIDATION)
 
 
 def summarize_record(record: Record) -> Summary:
@@ -33,19 +36,21 @@ def summarize_record(record: Record) -> Summary:
         runs=record.runs,
         comparisons=comparisons,
         differences=tuple(_differences(comparisons)),
-        subjects=(INPUT, UNTRAINED, *order),
+        subjects=(INPUT, WHITENED, UNTRAINED, *order),
         doubled=record.doubled,
     )
 
 
 def _rank(record: Record, dataset: str, protocol: str) -> tuple[int, str, bool, int, int]:
-    """Place of a comparison: data sets as the studies list them, then protocols, the fitted one last."""
+    """Place of a comparison: data sets as the studies list them, then protocols, those that are no headline last."""
     listed = list(dict.fromkeys(data.label or data.name for study in record.studies for data in study.study.data))
     place = next((at for at, name in enumerate(listed) if same_data(dataset, name)), len(listed))
+    settings = protocols(record.studies).get(protocol)
+    behind = protocol.startswith(FITTED) or (settings is not None and settings.labels == "shuffled")
     for nth, study in enumerate(record.studies):
-        protocols = [study.renamed.get(part.name, part.name) for part in study.study.protocol]
-        if protocol in protocols:
-            return place, dataset, protocol.startswith(FITTED), nth, protocols.index(protocol)
+        names = [study.renamed.get(part.name, part.name) for part in study.study.protocol]
+        if protocol in names:
+            return place, dataset, behind, nth, names.index(protocol)
     return place, dataset, True, len(record.studies), 0
 
 
@@ -56,7 +61,7 @@ def _comparison(
     trained = [subject for subject in order if (subject.loss, subject.variant) in counts]
     # Every loss starts from the same weights, so the one with the most seeds speaks for the untrained network.
     fullest = max(trained, key=lambda subject: counts[subject.loss, subject.variant])
-    rows = (FEATURES if trained_on_features(record.studies, dataset) else INPUT, UNTRAINED, *trained)
+    rows = (FEATURES if trained_on_features(record.studies, dataset) else INPUT, WHITENED, UNTRAINED, *trained)
     series = {row: series_of(record, dataset, protocol, fullest if row == UNTRAINED else row) for row in rows}
     keys = [key for of in series.values() for key in of]
     splits = {split for split, _, _ in keys if split}
@@ -64,9 +69,13 @@ def _comparison(
     epochs = max(run.epochs for run in runs)
     last = {row: epochs if row.kind == "trained" else 0 for row in rows}
     found = {row: estimates(series[row], evaluation, last[row], trained=row.kind == "trained") for row in rows}
-    variances = {row: class_variances(series[row], last[row]) for row in rows}
     classes = {split: {item for where, name, item in keys if (where, name) == (split, PER_CLASS)} for split in splits}
-    return Comparison(
+    classes = {split: items for split, items in classes.items() if items}
+    hyperparameters = {row: _hyperparameters(record, dataset, protocol, row) for row in trained}
+    settings = protocols(record.studies).get(protocol)
+    tuned = _tunable(classes, evaluation)
+    best = best_on_validation(trained, found) if tuned else None
+    comparison = Comparison(
         dataset=dataset,
         protocol=protocol,
         epochs=epochs,
@@ -76,12 +85,29 @@ def _comparison(
         subjects=tuple(row for row in rows if row.kind == "trained" or found[row]),
         estimates={(row, key): estimate for row, of in found.items() for key, estimate in of.items()},
         curves={(row, key): curve for row in trained for key, curve in curves(series[row]).items()},
-        class_variances={row: of for row, of in variances.items() if of},
-        planes=planes(record, dataset, protocol, rows),
-        hyperparameters={row: _hyperparameters(record, dataset, protocol, row) for row in trained},
+        class_variances={},
+        planes={},
+        hyperparameters=hyperparameters,
         runs=tuple(runs),
         drawn_per_seed=len({run.data_fingerprint for run in runs}) > 1,
+        shuffled=settings is not None and settings.labels == "shuffled",
+        profiles={(row, name): items for row in trained for name, items in profiles(series[row], epochs).items()},
+        representatives=best or nearest_to_defaults(hyperparameters),
+        tuned=best is not None,
     )
+    pictured = [row for row in rows if row.kind != "trained" or row in comparison.shown]
+    return replace(
+        comparison,
+        class_variances={row: of for row in pictured if (of := class_variances(series[row], last[row]))},
+        planes=planes(record, dataset, protocol, pictured),
+    )
+
+
+def _tunable(classes: Mapping[str, set[int | None]], evaluation: str | None) -> bool:
+    """Whether there is a validation split whose classes are in no other split."""
+    others = [items for split, items in classes.items() if split != VALIDATION]
+    own = classes.get(VALIDATION, set())
+    return bool(own) and evaluation != VALIDATION and all(own.isdisjoint(items) for items in others)
 
 
 def _hyperparameters(record: Record, dataset: str, protocol: str, subject: Subject) -> Mapping[str, Any]:
@@ -90,12 +116,12 @@ def _hyperparameters(record: Record, dataset: str, protocol: str, subject: Subje
 
 
 def _differences(comparisons: Sequence[Comparison]) -> list[Difference]:
-    """All loss pairs x comparisons of each measure; Holm within a measure."""
+    """All loss pairs x comparisons of each measure, trained on the labels as given; Holm within a measure."""
     found = []
     for measure in COMPARED:
         family = []
-        for comparison in comparisons:
-            for first, second in combinations(comparison.trained, 2):
+        for comparison in (part for part in comparisons if not part.shuffled):
+            for first, second in combinations(comparison.shown, 2):
                 one, other = comparison.get(first, measure), comparison.get(second, measure)
                 if one and other and one.values.keys() & other.values.keys():
                     family.append((comparison, first, second, paired_difference(one.values, other.values)))

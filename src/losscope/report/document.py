@@ -48,7 +48,7 @@ def _place(comparison: Comparison) -> dict[str, Any]:
 
 
 def _estimates(comparison: Comparison) -> list[dict[str, Any]]:
-    splits = {"train": "train", "evaluation": comparison.evaluation, "training": None}
+    splits = {"evaluation": comparison.evaluation, "training": None}
     return [
         {
             **_place(comparison),
@@ -56,7 +56,7 @@ def _estimates(comparison: Comparison) -> list[dict[str, Any]]:
             "loss": subject.loss,
             "variant": subject.variant,
             "measure": key,
-            "split": splits[BY_KEY[key].where],
+            "split": splits.get(BY_KEY[key].where, BY_KEY[key].where),
             **_numbers(estimate),
         }
         for (subject, key), estimate in comparison.estimates.items()

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pyarrow.compute as pc
 
-from losscope.report.measures import CURVES, MEASURES, Measure
+from losscope.report.measures import CENSORED, CURVES, MEASURES, PROFILES, Measure
 from losscope.report.reading import PER_CLASS, Record, Series
 from losscope.report.subjects import Subject
 from losscope.report.summary import Curve, Estimate, Plane
@@ -28,17 +28,18 @@ def series_of(record: Record, dataset: str, protocol: str, subject: Subject) -> 
 
 
 def estimates(of: SeriesOf, evaluation: str | None, last: int, *, trained: bool) -> dict[str, Estimate]:
-    """Key of a measure -> estimate, after the epoch `last`; what belongs to training only where a loss was `trained`."""
+    """Key of a measure -> estimate, after the epoch `last`; what a loss does only where one was `trained`."""
     found = {}
     for measure in MEASURES:
         series = of.get(_place(measure, evaluation))
-        if series and (trained or measure.where != "training") and (estimate := _estimate(series, measure, last)):
+        whose = trained or measure.where not in ("training", "probe")
+        if series and whose and (estimate := _estimate(series, measure, last)):
             found[measure.key] = estimate
     return found
 
 
 def _place(measure: Measure, evaluation: str | None) -> tuple[str | None, str, int | None]:
-    split = {"train": "train", "evaluation": evaluation or "", "training": None}[measure.where]
+    split = {"evaluation": evaluation or "", "training": None}.get(measure.where, measure.where)
     return split, measure.diagnostic, measure.item
 
 
@@ -51,10 +52,21 @@ def _estimate(series: Series, measure: Measure, last: int) -> Estimate | None:
     else:
         values = series.at(0 if measure.when == "start" else last)
     defined = {seed: value for seed, value in sorted(values.items()) if math.isfinite(value)}
-    never = tuple(sorted(values.keys() - defined.keys())) if measure.diagnostic == "loss_decay_epoch" else ()
+    never = tuple(sorted(values.keys() - defined.keys())) if measure.diagnostic in CENSORED else ()
     if not defined and not never:
         return None
     return Estimate(defined, None if never else mean_interval(list(defined.values())), never)
+
+
+def profiles(of: SeriesOf, epoch: int) -> dict[str, dict[int, Estimate]]:
+    """Diagnostic of the probe -> item -> estimate, after `epoch`."""
+    found: dict[str, dict[int, Estimate]] = {}
+    for (split, diagnostic, item), series in of.items():
+        if split == "probe" and diagnostic in PROFILES and item is not None:
+            values = {seed: value for seed, value in sorted(series.at(epoch).items()) if math.isfinite(value)}
+            if values:
+                found.setdefault(diagnostic, {})[item] = Estimate(values, mean_interval(list(values.values())))
+    return {diagnostic: dict(sorted(items.items())) for diagnostic, items in found.items()}
 
 
 def curves(of: SeriesOf) -> dict[str, Curve]:

@@ -62,7 +62,7 @@ def leads(summary: Summary) -> list[Lead]:
 
 def _lead(summary: Summary, comparison: Comparison) -> Lead | None:
     for measure in (RECALL_1, KNN):
-        found = {subject: estimate.interval for subject in comparison.trained
+        found = {subject: estimate.interval for subject in comparison.shown
                  if (estimate := comparison.get(subject, measure)) and estimate.interval}  # fmt: skip
         ranked = sorted(found, key=lambda subject: -_level(comparison, measure, subject, found))
         if ranked:

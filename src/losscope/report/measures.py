@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Where = Literal["train", "evaluation", "training"]
-"""`train` labels as given; `evaluation` the split that is not trained on; `training` the steps themselves."""
+Where = Literal["train", "evaluation", "validation", "training", "probe"]
+"""`train` labels as given; `evaluation` the split that is not trained on; `validation` classes of their own to choose a
+hyper-parameter on; `training` the steps themselves; `probe` one batch that is the same for every loss of a seed."""
 
 When = Literal["last", "start", "mean over epochs"]
 
@@ -67,10 +68,55 @@ GRADIENT_TENSOR = _measure("gradient_norm_tensor_mean", "training", "gradient no
 UPDATE = _measure("update_ratio", "training", "update ratio")
 DECAY = _measure("loss_decay_epoch", "training", "loss-decay epoch")
 
+RECALL_1_VALIDATION = _measure("recall_at_k", "validation", "Recall@1, validation", item=1, better="higher")
+
+# Beyond paper A: what a comparison of many losses needs.
+INTRA_CV = _measure("intra_class_variance_cv", "evaluation", "intra-class variance: CV")
+INTER_CV = _measure("inter_class_distance_cv", "evaluation", "inter-class distance: CV")
+INTER_MIN = _measure("inter_class_distance_min", "evaluation", "smallest inter-class distance")
+INTER_Q05 = _measure("inter_class_distance_q05", "evaluation", "inter-class distance: 5 % quantile")
+COSINE = _measure("centroid_cosine_mean", "evaluation", "cosine of centroids: mean")
+COSINE_MAX = _measure("centroid_cosine_max", "evaluation", "cosine of centroids: largest", term="centroid_cosine_mean")
+WITHIN = _measure("within_variance", "evaluation", "within classes", term="variance_budget")
+BETWEEN = _measure("between_variance", "evaluation", "between classes", term="variance_budget")
+RESULTANT = _measure("mean_resultant_squared", "evaluation", "common to all", term="variance_budget")
+WITHIN_RANK = _measure("within_class_effective_rank", "evaluation", "effective rank within classes")
+FISHER = _measure("fisher_ratio", "evaluation", "Fisher ratio", better="higher")
+
+COMPACTION = _measure("compaction_epoch", "evaluation", "compaction epoch")
+COMPACTION_AREA = _measure("compaction_area", "evaluation", "compaction area", term="compaction_epoch")
+DECAY_EXCESS = _measure("loss_decay_epoch_excess", "training", "loss-decay epoch, above the floor")
+FLOOR = _measure("loss_floor", "training", "floor of the loss")
+UPDATE_MEAN = _measure("update_ratio", "training", "update ratio, mean over epochs", when="mean over epochs")
+UPDATE_NORM = _measure("update_norm", "training", "update norm", term="update_ratio")
+SIGNAL = _measure("gradient_signal_fraction", "training", "signal fraction of the gradient")
+PROXY_GRADIENT = _measure("proxy_gradient_norm", "training", "gradient norm, class vectors")
+
+SHARE_90 = _measure("gradient_share_90", "probe", "samples that carry 90 % of the gradient")
+SHARE_90_MEAN = _measure("gradient_share_90", "probe", "samples that carry 90 % of the gradient, mean over epochs",
+                         when="mean over epochs")  # fmt: skip
+TANGENTIAL = _measure("gradient_norm_embedding_tangential", "probe", "tangential gradient of a sample")
+TANGENTIAL_MEAN = _measure("gradient_norm_embedding_tangential", "probe",
+                           "tangential gradient of a sample, mean over epochs", when="mean over epochs")  # fmt: skip
+PARTICIPATION = _measure("gradient_participation", "probe", "participation of samples", term="gradient_participation")
+EFFECTIVE_SHARE = _measure(
+    "gradient_effective_share", "probe", "effective share of samples", term="gradient_participation"
+)
+ACTIVE_PROBE = _measure("active_ratio", "probe", "active ratio")
+RESIDUAL = _measure("residual_mass", "probe", "residual mass")
+PAIR_WEIGHT = _measure("pair_weight_mean", "probe", "mean pair weight", term="pair_weight")
+GREEDY = _measure("greedy_fraction", "probe", "greedy fraction")
+SATISFIED = _measure("satisfied_share", "probe", "satisfied samples", term="greedy_fraction")
+GREEDY_RATIO = _measure("greedy_ratio", "probe", "greedy fraction / base rate", term="greedy_fraction")
+
 MEASURES = (
     RECALL_1, RECALL_5, RECALL_10, MAP_AT_R, KNN, PROBE, RANK, INTRA, INTER, RATIO,
     INTRA_TRAIN, INTRA_TRAIN_SPREAD, INTER_TRAIN, INTER_TRAIN_SPREAD, RATIO_TRAIN,
     LOSS, ACTIVE, ACTIVE_START, ACTIVE_MEAN, ACTIVE_POSITIVE, ACTIVE_NEGATIVE, GRADIENT, GRADIENT_TENSOR, UPDATE, DECAY,
+    RECALL_1_VALIDATION, INTRA_CV, INTER_CV, INTER_MIN, INTER_Q05, COSINE, COSINE_MAX, WITHIN, BETWEEN, RESULTANT,
+    WITHIN_RANK, FISHER, COMPACTION, COMPACTION_AREA, DECAY_EXCESS, FLOOR, UPDATE_MEAN, UPDATE_NORM, SIGNAL, PROXY_GRADIENT,
+    SHARE_90, SHARE_90_MEAN, TANGENTIAL, TANGENTIAL_MEAN, PARTICIPATION, EFFECTIVE_SHARE, ACTIVE_PROBE, RESIDUAL,
+    PAIR_WEIGHT, GREEDY, SATISFIED, GREEDY_RATIO,
 )  # fmt: skip
 
 OVERVIEW = (RECALL_1, MAP_AT_R, KNN, INTRA, INTER, RATIO, ACTIVE, GRADIENT)
@@ -89,5 +135,12 @@ CURVES = (
     _measure("intra_class_variance_mean", "train", "intra-class variance, train"),
 )
 """Those followed over epochs."""
+
+CENSORED = ("loss_decay_epoch", "loss_decay_epoch_excess")
+"""Diagnostics that a run may never reach: a result, not a missing value."""
+
+SHARE_CURVE, RELATIVE_ACTIVITY, PAIR_WEIGHTS = "gradient_share_curve", "relative_activity", "pair_weight"
+PROFILES = (SHARE_CURVE, RELATIVE_ACTIVITY, PAIR_WEIGHTS)
+"""Diagnostics of the probe with a value for each item, such as a threshold."""
 
 BY_KEY = {measure.key: measure for measure in MEASURES}

@@ -40,7 +40,7 @@ def _table(summary: Summary, entry: Mapping[str, Any]) -> Table:
     ]
     groups, notes = [], list(entry["notes"])
     for part in entry["dataset"]:
-        found = [comparison for comparison in summary.comparisons if same_data(comparison.dataset, part["name"])]
+        found = [comparison for comparison in summary.given if same_data(comparison.dataset, part["name"])]
         groups += [_measured(comparison, entry, part, printed) for comparison in found]
         if not found:
             groups.append(_missing(part, printed))

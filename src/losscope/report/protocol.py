@@ -10,7 +10,7 @@ from pathlib import PurePath
 from typing import Any
 
 from losscope.report.datasets import about, options
-from losscope.report.reading import StudyRecord
+from losscope.report.reading import StudyRecord, protocols
 from losscope.report.subjects import Subject
 from losscope.report.summary import Comparison, Summary
 from losscope.report.tables import Column, Group, Row, Table, heading, span
@@ -18,15 +18,11 @@ from losscope.report.tables import Column, Group, Row, Table, heading, span
 
 def protocol_table(summary: Summary) -> Table:
     """Every setting of every protocol, under the key that a study file gives it."""
-    protocols = {
-        study.renamed.get(protocol.name, protocol.name): dict(_flat(protocol.decisive()))
-        for study in summary.studies
-        for protocol in study.study.protocol
-    }
-    keys = list(dict.fromkeys(key for settings in protocols.values() for key in settings))
-    rows = [Row(key, tuple(_value(settings.get(key)) for settings in protocols.values())) for key in keys]
+    found = {name: dict(_flat(protocol.decisive())) for name, protocol in protocols(summary.studies).items()}
+    keys = list(dict.fromkeys(key for settings in found.values() for key in settings))
+    rows = [Row(key, tuple(_value(settings.get(key)) for settings in found.values())) for key in keys]
     caption = "Every setting, under its key in the study file. All losses of a protocol share them."
-    columns = tuple(Column(name, words=True) for name in protocols)
+    columns = tuple(Column(name, words=True) for name in found)
     return Table("protocol", "All settings", caption, "setting", columns, (Group("", tuple(rows)),))
 
 

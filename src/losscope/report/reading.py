@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from losscope import table
 from losscope.errors import InvalidInput
 from losscope.files import read_json
-from losscope.study import Study, parse
+from losscope.study import Protocol, Study, parse
 from losscope.table import RunRecord
 
 PER_CLASS = "intra_class_variance"
@@ -120,6 +120,11 @@ def read(folders: Sequence[Path]) -> Record:
 
 def _digests(runs: Iterable[RunRecord]) -> pa.Array:
     return pa.array([run.run for run in runs], pa.string())
+
+
+def protocols(studies: Iterable[StudyRecord]) -> dict[str, Protocol]:
+    """Every protocol under the name that it has here."""
+    return {study.renamed.get(part.name, part.name): part for study in studies for part in study.study.protocol}
 
 
 def _read_one(folder: Path, before: Sequence[RunRecord]) -> tuple[StudyRecord, pa.Table, int]:

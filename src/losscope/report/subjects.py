@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["input", "untrained", "trained"]
+Kind = Literal["input", "whitened", "untrained", "trained"]
 
 HUES = {
     "contrastive": "#0072B2",
@@ -23,7 +23,7 @@ HUES = {
     "center_contrastive": "#8A5A44",  # the palette's yellow can't be read on white, its black not on black
 }
 OTHER_HUES = ("#7A6FC2", "#4C8C2B", "#B23A48", "#2F8F9D")  # a user's own losses, in order of their names
-GRAYS = {"input": "#8A8A8A", "untrained": "#B4B4B4"}
+GRAYS = {"input": "#8A8A8A", "whitened": "#6E7681", "untrained": "#B4B4B4"}
 DASHES = ("solid", "dash", "dot", "dashdot")
 SYMBOLS = {
     "contrastive": "circle",
@@ -60,6 +60,7 @@ class Subject:
 
 INPUT = Subject("input", "none", "input", GRAYS["input"], "dot", "x", "raw input")
 FEATURES = Subject("input", "none", "input", GRAYS["input"], "dot", "x", "frozen features")
+WHITENED = Subject("whitened", "none", "whitened", GRAYS["whitened"], "dashdot", "x-open", "whitened input")
 UNTRAINED = Subject("untrained", "untrained", "", GRAYS["untrained"], "dot", "cross", "untrained network")
 
 

@@ -13,7 +13,11 @@ from losscope.statistics import Interval, PairedDifference, Verdict
 from losscope.table import RunRecord
 
 FITTED = "best_fit"
-"""The preset that was fitted to printed numbers: shown, but never the headline where another protocol is there."""
+"""The preset that was fitted to printed numbers: shown, but never the headline where another protocol is there. Nor is
+training on shuffled labels."""
+
+MOST_SHOWN = 14
+"""Variants that a figure can show."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +76,21 @@ class Comparison:
     hyperparameters: Mapping[Subject, Mapping[str, Any]]  # of the losses, defaults filled in
     runs: tuple[RunRecord, ...]  # those that are done
     drawn_per_seed: bool  # each seed has data, and so classes, of its own
+    shuffled: bool  # trained on labels in random order
+    profiles: Mapping[tuple[Subject, str], Mapping[int, Estimate]]  # (subject, diagnostic of the probe) -> item -> ...
+    representatives: tuple[Subject, ...]  # one variant of each loss
+    tuned: bool  # they were chosen on a validation split whose classes are neither trained on nor evaluated
 
     @property
     def trained(self) -> tuple[Subject, ...]:
         """The loss variants."""
         return tuple(subject for subject in self.subjects if subject.kind == "trained")
+
+    @property
+    def shown(self) -> tuple[Subject, ...]:
+        """The variants that figures show and whose differences are tested: all, or one of each loss where they were
+        tuned or are too many to be told apart."""
+        return self.representatives if self.tuned or len(self.trained) > MOST_SHOWN else self.trained
 
     def reference(self, kind: Kind) -> Subject | None:
         """The input or the untrained network, if it was measured."""
@@ -139,15 +153,23 @@ class Summary:
     @property
     def headline(self) -> tuple[Comparison, ...]:
         """The comparisons that the first words are about."""
-        read = {part.dataset for part in self.comparisons if not part.protocol.startswith(FITTED)}
-        return tuple(part for part in self.comparisons
-                     if part.dataset not in read or not part.protocol.startswith(FITTED))  # fmt: skip
+        read = {part.dataset for part in self.comparisons if not part.protocol.startswith(FITTED) and not part.shuffled}
+        return tuple(
+            part
+            for part in self.comparisons
+            if part.dataset not in read or not (part.protocol.startswith(FITTED) or part.shuffled)
+        )
+
+    @property
+    def given(self) -> tuple[Comparison, ...]:
+        """The comparisons that were trained on the labels as given."""
+        return tuple(part for part in self.comparisons if not part.shuffled)
 
     def trained_means(self, measure: Measure) -> list[tuple[Comparison, Subject, float]]:
-        """Mean of the measure for each loss of each comparison that has it."""
+        """Mean of the measure for each loss of each comparison that has it, trained on the labels as given."""
         return [
             (comparison, subject, mean)
-            for comparison in self.comparisons
+            for comparison in self.given
             for subject in comparison.trained
             if (mean := comparison.mean(subject, measure)) is not None
         ]

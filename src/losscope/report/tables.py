@@ -55,7 +55,9 @@ MEANS = "Mean over seeds [95 % t interval]."
 WHERE: dict[Where, str] = {
     "evaluation": "on the evaluation split",
     "train": "on the training split",
+    "validation": "on the validation split",
     "training": "in training",
+    "probe": "on the common probe",
 }
 
 
@@ -77,7 +79,8 @@ def overview(summary: Summary) -> Table:
 def heading(comparison: Comparison, where: Where = "evaluation") -> str:
     """What the numbers of a comparison were measured on."""
     parts = [comparison.dataset, f"protocol {comparison.protocol}", f"{comparison.epochs} epochs"]
-    split = {"evaluation": comparison.evaluation, "train": "train", "training": None}[where]
+    parts += ["labels shuffled"] if comparison.shuffled else []
+    split = {"evaluation": comparison.evaluation, "training": None, "probe": None}.get(where, where)
     if split:
         made = comparison.split_protocol
         how = f" ({made})" if made and f"/{made}" not in comparison.dataset else ""

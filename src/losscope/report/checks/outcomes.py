@@ -28,7 +28,7 @@ def below_untrained(summary: Summary) -> list[str] | None:
 
 def _below(summary: Summary, reference: Kind, whose: str) -> list[str] | None:
     compared, beaten, said = 0, 0, []
-    for comparison in summary.comparisons:
+    for comparison in summary.given:
         for measure in (RECALL_1, KNN):
             level = comparison.mean(comparison.reference(reference), measure)
             means = {subject: mean for subject in comparison.trained

@@ -19,9 +19,13 @@ AXES: tuple[dict[str, Any], ...] = (
 )
 
 
+FEW = 5
+"""Losses whose bands can lie over one another and be seen."""
+
+
 def training_figure(comparison: Comparison, anchor: str) -> Figure:
     """How training went, for each loss of a comparison."""
-    counts = span([len(comparison.runs_of(subject)) for subject in comparison.trained])
+    counts = span([len(comparison.runs_of(subject)) for subject in comparison.shown])
     return Figure(
         anchor=anchor,
         title="How fast does each loss settle, and how hard does it still push?",
@@ -30,7 +34,7 @@ def training_figure(comparison: Comparison, anchor: str) -> Figure:
         "are of the training steps of an epoch (epoch 0: one pass before training), the variance of the split train. "
         "Values of different losses are on different scales; their shape over time compares.",
         panels=tuple(_panel(comparison, place) for place in range(len(CURVES))),
-        legend=comparison.trained,
+        legend=comparison.shown,
         table=_table(comparison, anchor),
         csv=_csv(comparison),
     )
@@ -40,16 +44,16 @@ def _panel(comparison: Comparison, place: int) -> Panel:
     measure = CURVES[place]
     traces: list[dict[str, Any]] = []
     ends = []
-    for subject in comparison.trained:
+    for subject in comparison.shown:
         if curve := comparison.curves.get((subject, measure.key)):
-            traces += _band(subject, curve)
+            traces += _band(subject, curve, "33" if len(comparison.shown) <= FEW else "14")
             ends.append(f"{subject.label} ends at {interval_text(curve.points[-1])}")
     layout = {"xaxis": axis("epoch (0 = before training)", range=[0, comparison.epochs]), "yaxis": AXES[place]}
     return Panel(measure.label, f"{measure.label} over epochs: {'; '.join(ends)}", tuple(traces), layout)
 
 
-def _band(subject: Subject, curve: Curve) -> list[dict[str, Any]]:
-    """A line of means over a band between the bounds."""
+def _band(subject: Subject, curve: Curve, opacity: str) -> list[dict[str, Any]]:
+    """A line of means over a band between the bounds; `opacity` of the band is hexadecimal."""
     epochs = list(curve.epochs)
     low = short(point.mean if point.low is None else point.low for point in curve.points)
     high = short(point.mean if point.high is None else point.high for point in curve.points)
@@ -57,7 +61,7 @@ def _band(subject: Subject, curve: Curve) -> list[dict[str, Any]]:
     line = {"color": subject.color, "dash": subject.dash, "width": 2}
     return [
         {**edge, "y": low},
-        {**edge, "y": high, "fill": "tonexty", "fillcolor": f"{subject.color}33"},
+        {**edge, "y": high, "fill": "tonexty", "fillcolor": f"{subject.color}{opacity}"},
         {"x": epochs, "y": short(point.mean for point in curve.points), "mode": "lines", "line": line,
          "name": plain(subject.label)},
     ]  # fmt: skip
@@ -68,7 +72,7 @@ def _table(comparison: Comparison, anchor: str) -> Table:
     last = comparison.epochs
     shown = sorted({0, 1, last, *(round(last * part / 10) for part in range(1, 10))})
     groups = []
-    for subject in comparison.trained:
+    for subject in comparison.shown:
         curves = [comparison.curves.get((subject, measure.key)) for measure in CURVES]
         known = [dict(zip(curve.epochs, curve.points, strict=True)) if curve else {} for curve in curves]
         rows = [
@@ -84,7 +88,7 @@ def _table(comparison: Comparison, anchor: str) -> Table:
 def _csv(comparison: Comparison) -> str:
     rows = [
         (subject.loss, subject.variant, measure.diagnostic, epoch, point.n, point.mean, point.low, point.high)
-        for subject in comparison.trained
+        for subject in comparison.shown
         for measure in CURVES
         if (curve := comparison.curves.get((subject, measure.key)))
         for epoch, point in zip(curve.epochs, curve.points, strict=True)

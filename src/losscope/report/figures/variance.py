@@ -22,7 +22,7 @@ def variance_figure(comparison: Comparison, anchor: str) -> Figure:
     is shown by class, and the mean over seeds by rank, each seed's classes sorted.
     """
     seed = comparison.seeds[0]
-    counts = span([len(comparison.runs_of(subject)) for subject in comparison.trained])
+    counts = span([len(comparison.runs_of(subject)) for subject in comparison.shown])
     if comparison.drawn_per_seed:
         panels = [_panel(f"by class, seed {seed} alone", "class", _of_seed(comparison, seed)),
                   _panel("by rank, mean over seeds", "rank (1 = loosest class of its seed)",

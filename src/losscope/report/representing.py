@@ -1,0 +1,42 @@
+"""One variant of each loss that speaks for it where a sentence or a claim can't be about all of them.
+
+Chosen on a validation split where there is one; otherwise the variant nearest to the loss's defaults, so that nothing is
+chosen by what it measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from losscope.cards import CARDS
+from losscope.report.measures import RECALL_1_VALIDATION
+from losscope.report.subjects import Subject
+from losscope.report.summary import Estimate
+
+
+def best_on_validation(
+    trained: Iterable[Subject], estimates: Mapping[Subject, Mapping[str, Estimate]]
+) -> tuple[Subject, ...] | None:
+    """Of each loss the variant with the highest mean Recall@1 on the validation split after the last epoch; the first
+    of equals. None if any loss has no such measurement."""
+    found: dict[str, tuple[float, Subject]] = {}
+    for subject in trained:
+        estimate = estimates[subject].get(RECALL_1_VALIDATION.key)
+        level = estimate.interval.mean if estimate and estimate.interval else -1.0
+        if subject.loss not in found or level > found[subject.loss][0]:
+            found[subject.loss] = level, subject
+    if any(level < 0 for level, _ in found.values()):
+        return None
+    return tuple(subject for _, subject in found.values())
+
+
+def nearest_to_defaults(hyperparameters: Mapping[Subject, Mapping[str, Any]]) -> tuple[Subject, ...]:
+    """Of each loss the variant with the most hyper-parameters at their defaults; the first of equals."""
+    found: dict[str, tuple[int, Subject]] = {}
+    for subject, settings in hyperparameters.items():
+        defaults = CARDS[subject.loss].defaults if subject.loss in CARDS else {}
+        kept = sum(settings.get(key, value) == value for key, value in defaults.items())
+        if subject.loss not in found or kept > found[subject.loss][0]:
+            found[subject.loss] = kept, subject
+    return tuple(subject for _, subject in found.values())
