@@ -30,7 +30,7 @@ class Contrastive(Card):
     meanings: ClassVar[Mapping[str, Meaning]] = {
         "margin": Meaning("m, the distance from which a negative pair is left alone", "paper A: m = 1"),
     }
-    held: ClassVar[tuple[str, str]] = ("the pair alone", "the pair alone")
+    held: ClassVar[tuple[str, str]] = ("nothing else", "nothing else")
     elsewhere: ClassVar[tuple[Elsewhere, ...]] = (
         Elsewhere("Hadsell, Chopra, LeCun 2006", "", "½ before each side, sum over pairs, embeddings of any length",
                   "from memory, not re-read"),
@@ -74,7 +74,7 @@ class Contrastive(Card):
 
     def _negative(self, similarity: float, batch: Composition) -> Response:
         hinge = self._hinge(similarity)
-        return Response(hinge**2, 0.0 - 2 * hinge * half_angle(similarity))
+        return Response(hinge**2, -2 * hinge * half_angle(similarity))
 
     def _hinge(self, similarity: float) -> float:
         return max(0.0, self.margin - distance_of(similarity))

@@ -87,6 +87,13 @@ class Composition:
             return 0.5
         return self.negatives / (self.present * self.per_class - 1)
 
+    @property
+    def shape(self) -> Shape:
+        """The same as keywords."""
+        return Shape(
+            classes=self.classes, per_class=self.per_class, batch_classes=self.batch_classes, sampling=self.sampling
+        )
+
     def __str__(self) -> str:
         among = f" of {self.classes}" if self.present < self.classes else ""
         return f"{self.present}{among} classes x {self.per_class} samples, {self.sampling.replace('_', ' ')}"
@@ -212,11 +219,11 @@ class Card(ABC):
 
     def positive(self, similarity: float, **composition: Unpack[Shape]) -> Response:
         """The term while a positive (for losses with class vectors: the own class vector) moves to `similarity`."""
-        return self._positive(_on_the_sphere(similarity), self._batch(composition))
+        return _without_minus_0(self._positive(_on_the_sphere(similarity), self._batch(composition)))
 
     def negative(self, similarity: float, **composition: Unpack[Shape]) -> Response:
         """The term while one negative (or the class vector of another class) moves to `similarity`."""
-        return self._negative(_on_the_sphere(similarity), self._batch(composition))
+        return _without_minus_0(self._negative(_on_the_sphere(similarity), self._batch(composition)))
 
     def _batch(self, composition: Shape) -> Composition:
         batch = Composition(**composition)
@@ -247,6 +254,10 @@ def _on_the_sphere(similarity: float) -> float:
     if not -1 <= similarity <= 1:
         raise InvalidInput(f"similarity is {similarity}; expected -1 to 1, the cosines of the unit sphere")
     return similarity
+
+
+def _without_minus_0(response: Response) -> Response:
+    return Response(response.value + 0.0, response.pull + 0.0)
 
 
 HALF = "computed in float32 at least, also under autocast (losscope.Criterion); half only in the embeddings given"

@@ -17,14 +17,19 @@ def listing(what: str) -> dict[str, list[dict[str, Any]]]:
 
 
 def _losses() -> list[dict[str, Any]]:
+    from losscope.cards import CARDS, Composition
     from losscope.losses import LOSSES
 
+    at = Composition()
     return [
         {
             "name": name,
             "kind": loss.kind,
             "saturates": loss.saturates,
             "reference": loss.reference,
+            "floor": CARDS[name].floor(**at.shape),
+            "collapse_value": CARDS[name].collapse_value(**at.shape),
+            "floor_at": {**at.shape, "hyperparameters": CARDS[name].hyperparameters},
             "summary": f"{loss.kind} loss; {loss.reference}",
         }
         for name, loss in LOSSES.items()
