@@ -62,7 +62,7 @@ class Objective:
             self.modules = [loss.module(seed).to(device, dtype) for seed in seeds]
         self.parameters = self._trained()
         rate = float(self.training.get("proxy_lr", optimizer.lr))
-        self.optimizer = OPTIMIZERS[optimizer.name](self.parameters, lr=rate) if self.parameters else None
+        self.optimizer = OPTIMIZERS[optimizer.name](self.parameters, lr=rate, fused=True) if self.parameters else None
 
     @property
     def proxies(self) -> Tensor | None:
@@ -142,7 +142,7 @@ class Objective:
             assert self.optimizer is not None
             prefix = f"proxy_optimizer.{place}."
             self.optimizer.state[parameter] = {
-                name.removeprefix(prefix): value.to(parameter.device if value.ndim else "cpu")
+                name.removeprefix(prefix): value.to(parameter.device)
                 for name, value in state.items()
                 if name.startswith(prefix)
             }
