@@ -38,14 +38,33 @@ def gradient_norm_embedding(gradient: Tensor) -> Tensor:
     return _norms(gradient.flatten(-2))
 
 
-def gradient_norm_embedding_tangential(gradient: Tensor, embeddings: Tensor) -> Tensor:
-    """Mean over samples of |(I - zzᵀ) ∂L/∂z|: the part that moves an embedding along the unit sphere.
+def tangential_norms(gradient: Tensor, embeddings: Tensor) -> Tensor:
+    """|(I - zzᵀ) ∂L/∂z| of each sample, (..., samples): the part that moves an embedding along the unit sphere.
 
     Both arguments (..., samples, dim); embeddings of unit length.
     """
     radial = (gradient * embeddings).sum(-1, keepdim=True)
     # Projected before the norm: √(|g|² - radial²) would be rounding where a gradient is nearly radial.
-    return _norms(torch.addcmul(gradient, radial, embeddings, value=-1)).mean(-1)
+    return _norms(torch.addcmul(gradient, radial, embeddings, value=-1))
+
+
+def gradient_norm_embedding_tangential(gradient: Tensor, embeddings: Tensor) -> Tensor:
+    """Mean over samples of `tangential_norms`."""
+    return tangential_norms(gradient, embeddings).mean(-1)
+
+
+def gradient_signal_fraction(total: Tensor, squares: Tensor, steps: int) -> Tensor:
+    """|mean g|² / mean |g|² over steps: 1 where all steps pull alike, about 1/steps where they are noise.
+
+    From the sum of the gradients (..., parameters) and the sum of their squared norms (...).
+    """
+    mean = total.double() / steps
+    return mean.square().sum(-1) / (squares.double() / steps)
+
+
+def update_norm(before: Tensor, after: Tensor) -> Tensor:
+    """|Δθ| of a step, for parameters (..., parameters)."""
+    return _norms(after - before)
 
 
 def update_ratio(before: Tensor, after: Tensor) -> Tensor:

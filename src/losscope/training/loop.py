@@ -15,11 +15,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from losscope.diagnostics.concentration import (
+    gradient_effective_share,
+    gradient_participation,
+    gradient_share_90,
+)
 from losscope.diagnostics.gradients import (
     gradient_norm_embedding,
-    gradient_norm_embedding_tangential,
+    gradient_signal_fraction,
+    tangential_norms,
     tensor_norms,
-    update_ratio,
+    update_norm,
 )
 from losscope.diagnostics.greediness import ACTIVE_ABOVE
 from losscope.distances import unit_length
@@ -64,9 +70,8 @@ class Signal:
         self.steps += 1
 
     def fraction(self) -> Tensor:
-        """|mean g|² / mean |g|² of each run: 1 where all steps pull alike, about 1/steps where they are noise."""
-        mean = self.gradients.double() / max(self.steps, 1)
-        return (mean.square().sum(-1) / (self.squares / max(self.steps, 1))).cpu()
+        """The signal fraction (runs,) of the epoch."""
+        return gradient_signal_fraction(self.gradients, self.squares, max(self.steps, 1)).cpu()
 
 
 class Stack:
@@ -161,14 +166,21 @@ class Stack:
         if before is None:
             return {"loss": loss.detach()}
         self.signal.add(gradient, norm)
+        points = embeddings.detach()
+        tangential = tangential_norms(by_embedding, points if self.objective.unit_length else unit_length(points))
+        moved = update_norm(before, self.parameters.detach())
         return {
             "loss": loss.detach(),
             **activity(terms, tuples),
             "gradient_norm": norm,
             "gradient_norm_tensor_mean": norms.mean(dim=-1),
             "gradient_norm_embedding": gradient_norm_embedding(by_embedding),
-            "gradient_norm_embedding_tangential": gradient_norm_embedding_tangential(by_embedding, embeddings.detach()),
-            "update_ratio": update_ratio(before, self.parameters.detach()),
+            "gradient_norm_embedding_tangential": tangential.mean(-1),
+            "gradient_share_90": gradient_share_90(tangential),
+            "gradient_participation": gradient_participation(tangential),
+            "gradient_effective_share": gradient_effective_share(tangential),
+            "update_norm": moved,
+            "update_ratio": moved / before.norm(dim=-1),
             **seen,
         }
 

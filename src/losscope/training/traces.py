@@ -15,7 +15,8 @@ from losscope.training.records import GroupRecord, Row
 
 MEANS = (
     "loss", "gradient_norm", "gradient_norm_tensor_mean", "gradient_norm_embedding",
-    "gradient_norm_embedding_tangential", "update_ratio", "proxy_gradient_norm",
+    "gradient_norm_embedding_tangential", "gradient_share_90", "gradient_participation", "gradient_effective_share",
+    "update_norm", "update_ratio", "proxy_gradient_norm",
 )  # fmt: skip
 """Diagnostics whose epoch row is the mean over the epoch's steps."""
 
