@@ -1,32 +1,211 @@
-"""The cards of the losses of a report: each loss variant at the hyper-parameters that it was given."""
+"""The cards of the losses of a report: each loss variant at the hyper-parameters and in the batches that it was given."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from losscope.cards import CARDS, Card
+from losscope.cards import CARDS, Card, Composition
+from losscope.cards.document import document
+from losscope.errors import InvalidInput
+from losscope.report.formatting import ABSENT, number
+from losscope.report.reading import protocols
 from losscope.report.subjects import DASHES, Subject
-from losscope.report.summary import Summary
+from losscope.report.summary import Comparison, Summary
+from losscope.report.tables import Column, Group, Row, Table
+from losscope.study import Batch
 
 
-def known_cards(summary: Summary) -> Iterator[tuple[Subject, Card]]:
+@dataclass(frozen=True)
+class LossCard:
+    """One loss. `facts`, `elsewhere` and `degenerate` are (what, text)."""
+
+    anchor: str
+    title: str
+    equation: str
+    facts: tuple[tuple[str, str], ...]
+    numbers: Table
+    hyperparameters: Table
+    elsewhere: tuple[tuple[str, str], ...]
+    degenerate: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Use:
+    """A loss variant as a comparison uses it."""
+
+    subject: Subject
+    card: Card
+    batch: Composition
+    dim: int | None  # of the embeddings
+
+
+def known_cards(summary: Summary) -> dict[Subject, Card]:
     """Every loss variant that has a card; where studies give a loss others under one name, the name says which."""
-    for subject, settings in _variants(summary):
-        if subject.loss in CARDS:
-            card = CARDS[subject.loss]
-            known = {key: value for key, value in settings.items() if key in card.defaults}
-            yield subject, card.given(**known)
+    return {use.subject: use.card for use in uses(summary)}
 
 
-def _variants(summary: Summary) -> Iterator[tuple[Subject, Mapping[str, Any]]]:
+def uses(summary: Summary) -> tuple[Use, ...]:
+    """Every loss variant with a card, once for each composition of its batches."""
+    return tuple(dict.fromkeys(_uses(summary)))
+
+
+def _uses(summary: Summary) -> Iterator[Use]:
+    settled = protocols(summary.studies)
     seen: dict[Subject, list[Mapping[str, Any]]] = {}
     for comparison in summary.comparisons:
-        for subject, settings in comparison.hyperparameters.items():
-            before = seen.setdefault(subject, [])
-            if settings not in before:
-                words = ", ".join(f"{key} = {value}" for key, value in settings.items())
-                dash = DASHES[(DASHES.index(subject.dash) + len(before)) % len(DASHES)]
-                yield (replace(subject, name=f"{subject.label} ({words})", dash=dash) if before else subject), settings
-                before.append(settings)
+        protocol = settled.get(comparison.protocol)
+        for subject in comparison.shown:
+            if subject.loss not in CARDS:
+                continue
+            card = CARDS[subject.loss]
+            settings = comparison.hyperparameters[subject]
+            others = seen.setdefault(subject, [])
+            if settings not in others:
+                others.append(settings)
+            nth = others.index(settings)
+            known = card.given(**{key: value for key, value in settings.items() if key in card.defaults})
+            batch = composition(protocol.batch if protocol else Batch(), _classes(comparison), card)
+            dim = protocol.model.widths[-1] if protocol else None
+            yield Use(_told_apart(subject, settings, nth), known, batch, dim)
+
+
+def _told_apart(subject: Subject, settings: Mapping[str, Any], nth: int) -> Subject:
+    """The subject under a name of its own, if it is not the first of its name."""
+    if not nth:
+        return subject
+    words = ", ".join(f"{key} = {value}" for key, value in settings.items())
+    dash = DASHES[(DASHES.index(subject.dash) + nth) % len(DASHES)]
+    return replace(subject, name=f"{subject.label} ({words})", dash=dash)
+
+
+def _classes(comparison: Comparison) -> int:
+    return max(2, comparison.classes.get("train", 0) or max(comparison.classes.values(), default=0))
+
+
+def composition(batch: Batch, classes: int, card: Card) -> Composition:
+    """The batches of a protocol for one loss; about, where samples are drawn without regard to their classes."""
+    one_tuple = batch.sampling != "all_in_batch" and not (batch.sampling == "customary" and card.kind == "anchor")
+    if card.kind == "pair" and batch.balance == "sides":
+        one_tuple = True  # for pairs both mean that half of the weight is on positives
+    if batch.classes and batch.per_class:
+        present, each = batch.classes, batch.per_class
+    else:
+        drawn = batch.terms if batch.draws_partners else batch.samples
+        each = max(2, round(drawn / classes))
+        present = max(2, drawn // each)
+    return Composition(
+        classes=classes,
+        per_class=each,
+        batch_classes=min(present, classes),
+        sampling="one_tuple" if one_tuple else "all_in_batch",
+    )
+
+
+def loss_cards(summary: Summary) -> tuple[LossCard, ...]:
+    """One card for each loss of the report that has one, with its variants."""
+    found: dict[str, list[Use]] = {}
+    for use in uses(summary):
+        found.setdefault(use.subject.loss, []).append(use)
+    return tuple(_card(f"card-{name}", of) for name, of in found.items())
+
+
+def _card(anchor: str, of: list[Use]) -> LossCard:
+    card = of[0].card
+    libraries = [
+        (" ".join(filter(None, (one.library, one.function))), one.says + _basis(one.basis)) for one in card.elsewhere
+    ]
+    return LossCard(
+        anchor=anchor,
+        title=card.title,
+        equation=card.equation,
+        facts=(
+            ("term", card.kind.replace("_", " ")),
+            ("active", card.active),
+            ("saturates", "yes: a term can be exactly 0 with zero gradient" if card.saturates else "no"),
+        ),
+        numbers=_numbers(anchor, of),
+        hyperparameters=_hyperparameters(anchor, of),
+        elsewhere=tuple(libraries),
+        degenerate=tuple(card.degenerate.items()),
+    )
+
+
+def _basis(basis: str) -> str:
+    return "" if basis == "source read" else f" ({basis})"
+
+
+def _numbers(anchor: str, of: list[Use]) -> Table:
+    groups: dict[str, list[Row]] = {}
+    for use in of:
+        shape = use.batch.shape
+        bound = use.card.bound()
+        cells = (
+            number(use.card.floor(**shape)),
+            number(use.card.collapse_value(**shape)),
+            number(use.card.random_value(**shape)),
+            _random_in(use),
+            number(bound) if math.isfinite(bound) else "unbounded",
+            use.card.demands(),
+        )
+        rows = groups.setdefault(f"{use.batch}, embeddings of {use.dim} dimensions", [])
+        rows.append(Row(use.subject.label, cells, use.subject))
+    columns = (
+        Column("floor: collapsed simplex"),
+        Column("all embeddings equal"),
+        Column("random, many dimensions"),
+        Column("random, these dimensions"),
+        Column("bound of the gradient"),
+        Column("what it asks for", words=True),
+    )
+    caption = (
+        "Means over all terms, and the largest gradient of one term along the sphere. The floor needs C - 1 dimensions; "
+        "batches that are drawn without regard to classes are counted by their expectation."
+    )
+    shown = tuple(Group(label, tuple(rows)) for label, rows in groups.items())
+    return Table(f"{anchor}-values", "Values without measuring", caption, "loss", columns, shown)
+
+
+def _random_in(use: Use) -> str:
+    try:
+        return number(use.card.random_value(dim=use.dim, **use.batch.shape)) if use.dim else ABSENT
+    except InvalidInput:  # one dimension, or a scale too steep to integrate
+        return ABSENT
+
+
+def _hyperparameters(anchor: str, of: list[Use]) -> Table:
+    card = of[0].card
+    rows = []
+    for key, meaning in card.meanings.items():
+        used = dict.fromkeys(_value(use.card.hyperparameters[key]) for use in of)
+        rows.append(Row(key, (", ".join(used), _value(card.defaults[key]), meaning.says, meaning.source)))
+    columns = (
+        Column("used here"),
+        Column("default"),
+        Column("what it is", words=True),
+        Column("default from", words=True),
+    )
+    groups = (Group("", tuple(rows)),)
+    return Table(f"{anchor}-settings", "Hyper-parameters", "As used, and by default.", "name", columns, groups)
+
+
+def _value(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}"
+
+
+def cards_document(summary: Summary) -> list[dict[str, Any]]:
+    """The cards as plain data: one entry for each loss variant and composition of its batches."""
+    return [
+        {"loss": use.subject.loss, "variant": use.subject.variant, "label": use.subject.label, **_document(use)}
+        for use in uses(summary)
+    ]
+
+
+def _document(use: Use) -> dict[str, Any]:
+    try:
+        found = document(use.card, dim=use.dim, **use.batch.shape)
+    except InvalidInput:
+        found = document(use.card, **use.batch.shape)
+    return {key: value for key, value in found.items() if key != "curve"}

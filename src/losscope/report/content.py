@@ -9,6 +9,7 @@ from functools import cache
 from importlib.resources import files
 
 from losscope.report.bands import bands_table
+from losscope.report.cards import LossCard, loss_cards
 from losscope.report.caveats import caveats
 from losscope.report.checks import Finding, findings
 from losscope.report.differences import differences_tables
@@ -40,6 +41,7 @@ class Content:
     planes: tuple[Figure, ...]
     variances: tuple[Figure, ...]
     trainings: tuple[Figure, ...]
+    cards: tuple[LossCard, ...]
     response: Figure | None
     differences: tuple[Table, ...]
     bands: Table | None
@@ -71,6 +73,7 @@ def content(summary: Summary) -> Content:
         planes=tuple(plane_figure(part, f"plane-{nth}") for nth, part in numbered if part.planes),
         variances=tuple(variance_figure(part, f"variance-{nth}") for nth, part in numbered if part.class_variances),
         trainings=tuple(training_figure(part, f"training-{nth}") for nth, part in numbered if part.curves),
+        cards=loss_cards(summary),
         response=response_figure(summary, "response"),
         differences=tuple(differences_tables(summary)),
         bands=bands_table(summary),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from losscope.report.cards import cards_document
 from losscope.report.content import Content
 from losscope.report.measures import BY_KEY
 from losscope.report.summary import Comparison, Difference, Estimate, Summary
@@ -38,6 +39,7 @@ def document(summary: Summary, content: Content) -> dict[str, Any]:
         "runs_lost": [
             {"run": run.run, "status": run.status, "seed": run.seed} for run in summary.runs if run.status != "done"
         ],
+        "cards": cards_document(summary),
         "estimates": [row for comparison in summary.comparisons for row in _estimates(comparison)],
         "differences": [_difference(found) for found in summary.differences],
     }

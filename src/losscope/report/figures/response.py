@@ -24,7 +24,7 @@ SIDES = ("positive", "negative")
 
 def response_figure(summary: Summary, anchor: str) -> Figure | None:
     """The curves of every loss variant of the report that has a card; None if there is none."""
-    known = dict(known_cards(summary))
+    known = known_cards(summary)
     if not known:
         return None
     panels = (
