@@ -122,14 +122,15 @@ class PmlTerms(nn.Module):
         """Flat terms, as many as the batch offers; a batch that offers none gives an invalid one."""
         if self.by_class:
             embeddings, samples = embeddings[samples.valid], Samples(*(part[samples.valid] for part in samples))
+        # Empty sums tie the batch and every parameter to the graph, so that what has no term has a gradient of 0.
+        nothing = sum((one.flatten()[:0].sum() for one in self.parameters()), start=embeddings[:0].sum()).view(1)
+        yes = torch.ones(1, dtype=torch.bool, device=embeddings.device)
         if not bool(embeddings.isfinite().all()):
             # A run that diverged: the package's index arithmetic could raise, and would end the other runs as well.
-            return LossTerms(embeddings.sum().view(1), torch.ones(1, dtype=torch.bool, device=embeddings.device))
+            return LossTerms(embeddings.sum() + nothing, yes)
         parts = self._parts(embeddings, samples) if len(embeddings) else []
-        # Empty sums tie the batch and every parameter to the graph, so that what has no term has a gradient of 0.
-        nothing = sum((one.flatten()[:0].sum() for one in self.parameters()), start=embeddings[:0].sum())
         if not parts:
-            return LossTerms(nothing.view(1), torch.zeros(1, dtype=torch.bool, device=embeddings.device))
+            return LossTerms(nothing, ~yes)
         counts = torch.stack([part.valid.sum() for part in parts]).to(embeddings.dtype)
         shares = counts.sum() / counts.clamp_min(1) if len(parts) > 1 else counts.new_ones(1)
         values = [part.values * share for part, share in zip(map(masked, parts), shares, strict=True)]
@@ -138,9 +139,8 @@ class PmlTerms(nn.Module):
     def _parts(self, embeddings: Tensor, samples: Samples) -> list[LossTerms]:
         """The terms of each part of the loss that the batch offers any of."""
         outlier = ~samples.valid
-        labels = torch.where(
-            outlier, samples.target.max() + 1 + torch.arange(len(outlier)).to(outlier.device), samples.target
-        )
+        own = samples.target.max() + 1 + torch.arange(len(outlier), device=outlier.device)
+        labels = torch.where(outlier, own, samples.target)
         self.loss.reset_stats()
         found = self.loss.compute_loss(embeddings, labels, None, embeddings, labels)
         self.loss.add_embedding_regularization_to_loss_dict(found, embeddings)
