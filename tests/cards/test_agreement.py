@@ -24,6 +24,7 @@ from losscope.cards.margins import contrastive_margin, contrastive_similarity, t
 from losscope.errors import InvalidStudy, UnknownName
 from losscope.losses import LOSSES
 from losscope.losses.binding import bind
+from losscope.losses.tuples import all_tuples
 
 
 def test_every_loss_has_a_card() -> None:
@@ -268,6 +269,10 @@ def test_half_precision_is_computed_in_float32(name: str) -> None:
     value = loss(z, labels)
     assert value.dtype == torch.float32
     assert value.item() == pytest.approx(loss(z.float(), labels).item())
+    if "refuses float16" in CARDS[name].degenerate["half precision"]:
+        proxies = {"proxies": w.half()} if own else {}
+        with pytest.raises(RuntimeError, match="overflow"):
+            LOSSES[name].terms(z, all_tuples(LOSSES[name], labels, 2), **proxies)
 
 
 def test_one_class_vector_at_all() -> None:

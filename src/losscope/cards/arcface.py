@@ -7,7 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from losscope.cards.definition import HALF, NEGATIVE_AT, POSITIVE_AT, Card, Composition, Elsewhere, Meaning, Response
+from losscope.cards.definition import (
+    HALF_SOFTMAX,
+    NEGATIVE_AT,
+    POSITIVE_AT,
+    Card,
+    Composition,
+    Elsewhere,
+    Meaning,
+    Response,
+)
 from losscope.cards.softmax import cross_entropy, missing, share
 from losscope.cards.sphere import expected, expected_log_sum_exp, tangent
 from losscope.types import TermKind
@@ -55,7 +64,7 @@ class ArcFace(Card):
         "no positives": "nothing special: samples meet class vectors, not one another",
         "duplicates": "nothing special; a sample on its own class vector has no gradient towards it, the angle has a cusp",
         "zero vectors": "cosine 0 with every class vector",
-        "half precision": HALF,
+        "half precision": HALF_SOFTMAX,
     }
 
     def bound(self) -> float:

@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from losscope.cards.definition import HALF, NEGATIVE_AT, POSITIVE_AT, Card, Composition, Elsewhere, Meaning, Response
+from losscope.cards.definition import (
+    HALF_SOFTMAX,
+    NEGATIVE_AT,
+    POSITIVE_AT,
+    Card,
+    Composition,
+    Elsewhere,
+    Meaning,
+    Response,
+)
 from losscope.cards.softmax import cross_entropy, missing, share
 from losscope.cards.sphere import expected_log_sum_exp, tangent
 from losscope.types import TermKind
@@ -61,7 +70,7 @@ class CenterContrastive(Card):
         "no positives": "nothing special: samples meet centers, not one another",
         "duplicates": "nothing special: cosines are smooth",
         "zero vectors": "cosine 0 with every center",
-        "half precision": HALF,
+        "half precision": HALF_SOFTMAX,
     }
 
     def bound(self) -> float:

@@ -260,4 +260,5 @@ def _without_minus_0(response: Response) -> Response:
     return Response(response.value + 0.0, response.pull + 0.0)
 
 
-HALF = "computed in float32 at least, also under autocast (losscope.Criterion); half only in the embeddings given"
+HALF = "losscope.Criterion computes in float32 at least, also under autocast"
+HALF_SOFTMAX = f"{HALF}; the bare function refuses float16, which can't hold the logit of an excluded candidate"

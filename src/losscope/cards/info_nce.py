@@ -7,7 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from losscope.cards.definition import HALF, NEGATIVE_AT, POSITIVE_AT, Card, Composition, Elsewhere, Meaning, Response
+from losscope.cards.definition import (
+    HALF_SOFTMAX,
+    NEGATIVE_AT,
+    POSITIVE_AT,
+    Card,
+    Composition,
+    Elsewhere,
+    Meaning,
+    Response,
+)
 from losscope.cards.softmax import cross_entropy, missing, share, softplus
 from losscope.cards.sphere import expected_log_sum_exp, tangent
 from losscope.types import TermKind
@@ -52,7 +61,7 @@ class InfoNCE(Card):
         "no positives": "no term: 0 with zero gradient",
         "duplicates": "nothing special: dot products are smooth",
         "zero vectors": "log(1 + n) as an anchor: all dot products are 0",
-        "half precision": HALF,
+        "half precision": HALF_SOFTMAX,
     }
 
     def bound(self) -> float:

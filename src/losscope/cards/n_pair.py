@@ -7,7 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from losscope.cards.definition import HALF, NEGATIVE_AT, POSITIVE_AT, Card, Composition, Elsewhere, Meaning, Response
+from losscope.cards.definition import (
+    HALF_SOFTMAX,
+    NEGATIVE_AT,
+    POSITIVE_AT,
+    Card,
+    Composition,
+    Elsewhere,
+    Meaning,
+    Response,
+)
 from losscope.cards.softmax import cross_entropy, missing, share, softplus
 from losscope.cards.sphere import expected_log_sum_exp, tangent
 from losscope.types import TermKind
@@ -56,7 +65,7 @@ class NPair(Card):
         "no positives": "no block: 0 with zero gradient",
         "duplicates": "nothing special: dot products are smooth",
         "zero vectors": "log N as an anchor: all dot products are equal",
-        "half precision": HALF,
+        "half precision": HALF_SOFTMAX,
     }
 
     def bound(self) -> float:

@@ -7,7 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from losscope.cards.definition import HALF, NEGATIVE_AT, POSITIVE_AT, Card, Composition, Elsewhere, Meaning, Response
+from losscope.cards.definition import (
+    HALF_SOFTMAX,
+    NEGATIVE_AT,
+    POSITIVE_AT,
+    Card,
+    Composition,
+    Elsewhere,
+    Meaning,
+    Response,
+)
 from losscope.cards.softmax import Logits, log_sum_exp, share
 from losscope.cards.sphere import expected_log_sum_exp, tangent
 from losscope.types import TermKind
@@ -55,7 +64,7 @@ class SupCon(Card):
         "no positives": "no term: 0 with zero gradient",
         "duplicates": "nothing special: dot products are smooth",
         "zero vectors": "log(|P| + n) as an anchor: all dot products are 0",
-        "half precision": HALF,
+        "half precision": HALF_SOFTMAX,
     }
 
     def bound(self) -> float:
