@@ -23,3 +23,11 @@ def test_your_own_loss(tmp_path: Path) -> None:
 def test_your_own_loop() -> None:
     recall = float(run("your_own_loop.py").rsplit(" ", 1)[1])
     assert 0.9 < recall < 1
+
+
+def test_losses_of_pml(tmp_path: Path) -> None:
+    said = run("losses_of_pml.py", str(tmp_path / "o"))
+    assert "multi_similarity: active ratio 1.00" in said
+    assert "proxy_anchor: active ratio 1.00" in said
+    assert "10 runs" in said  # 3 seeds x 3 losses, and the inputs once
+    assert (tmp_path / "o" / "report.html").is_file()
