@@ -150,6 +150,35 @@ def variance(values: Sequence[float], lost: int) -> float:
     return sum((value - center) ** 2 for value in values) / (len(values) - lost)
 
 
+def center(z: Array, labels: Sequence[int]) -> Array:
+    return centroid(z, [row for rows in classes_of(labels).values() for row in rows])
+
+
+def within(z: Array, labels: Sequence[int]) -> float:
+    classes, variances = classes_of(labels), class_variances(z, labels)
+    return sum(len(classes[c]) * variances[c] for c in classes) / sum(map(len, classes.values()))
+
+
+def between(z: Array, labels: Sequence[int]) -> float:
+    classes, middle = classes_of(labels), center(z, labels)
+    squares = [len(rows) * float(np.sum((centroid(z, rows) - middle) ** 2)) for rows in classes.values()]
+    return sum(squares) / sum(map(len, classes.values()))
+
+
+def centroid_cosines(z: Array, labels: Sequence[int]) -> list[float]:
+    centers = [centroid(z, rows) for rows in classes_of(labels).values()]
+    lengths = [float(np.linalg.norm(one)) for one in centers]
+    return [
+        float(centers[i] @ centers[j]) / (lengths[i] * lengths[j])
+        for i in range(len(centers))
+        for j in range(i + 1, len(centers))
+    ]
+
+
+def deviations(z: Array, labels: Sequence[int]) -> Array:
+    return np.array([z[row] - centroid(z, rows) for rows in classes_of(labels).values() for row in rows])
+
+
 def effective_rank(z: Array) -> float:
     singular = np.linalg.svd(z, compute_uv=False)
     shares = [value / singular.sum() for value in singular if value > 0]

@@ -28,6 +28,23 @@ OF_CLASSES: dict[str, Callable[[np.ndarray, list[int]], Any]] = {
     "intra_class_variance_over_classes": lambda z, y: reference.variance(
         list(reference.class_variances(z, y).values()), 0
     ),
+    "intra_class_variance_cv": lambda z, y: (
+        math.sqrt(reference.variance(list(reference.class_variances(z, y).values()), 0))
+        / reference.mean(list(reference.class_variances(z, y).values()))
+    ),
+    "within_variance": reference.within,
+    "between_variance": reference.between,
+    "mean_resultant_squared": lambda z, y: float(np.sum(reference.center(z, y) ** 2)),
+    "fisher_ratio": lambda z, y: reference.between(z, y) / reference.within(z, y),
+    "inter_class_distance_cv": lambda z, y: (
+        math.sqrt(reference.variance(reference.centroid_distances(z, y), 1))
+        / reference.mean(reference.centroid_distances(z, y))
+    ),
+    "inter_class_distance_min": lambda z, y: min(reference.centroid_distances(z, y)),
+    "inter_class_distance_q05": lambda z, y: np.quantile(reference.centroid_distances(z, y), 0.05),
+    "centroid_cosine_mean": lambda z, y: reference.mean(reference.centroid_cosines(z, y)),
+    "centroid_cosine_max": lambda z, y: max(reference.centroid_cosines(z, y)),
+    "within_class_effective_rank": lambda z, y: reference.effective_rank(reference.deviations(z, y)),
     "inter_class_distance_mean": lambda z, y: reference.mean(reference.centroid_distances(z, y)),
     "inter_class_distance_mean_corrected": lambda z, y: reference.mean(reference.corrected_distances(z, y)),
     "inter_class_distance_variance": lambda z, y: reference.variance(reference.centroid_distances(z, y), 1),
@@ -125,8 +142,9 @@ def test_outliers_and_single_samples_are_in_no_class_statistic(name: str) -> Non
 @pytest.mark.parametrize("name", sorted(OF_CLASSES))
 def test_statistics_made_once_serve_every_measure(name: str) -> None:
     z, labels = points(12, 5), torch.tensor(LABELS)
-    found = DIAGNOSTICS[name].function(class_statistics(z, labels))
-    assert torch.equal(found, of_embeddings(name, z, labels))
+    statistics = class_statistics(z, labels)
+    given = (z, labels, statistics) if name == "within_class_effective_rank" else (statistics,)
+    assert torch.equal(DIAGNOSTICS[name].function(*given), of_embeddings(name, z, labels))
 
 
 @pytest.mark.parametrize("name", seeing("embeddings"))

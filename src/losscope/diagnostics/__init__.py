@@ -21,17 +21,29 @@ from losscope.diagnostics.greediness import (
     compaction_epoch,
     loss_decay_epoch,
 )
-from losscope.diagnostics.spectrum import effective_rank
-from losscope.diagnostics.variance import (
+from losscope.diagnostics.separation import (
+    centroid_cosine_max,
+    centroid_cosine_mean,
+    inter_class_distance_cv,
     inter_class_distance_mean,
     inter_class_distance_mean_corrected,
+    inter_class_distance_min,
+    inter_class_distance_q05,
     inter_class_distance_variance,
     inter_class_squared_distance_mean,
+    intra_inter_ratio,
+)
+from losscope.diagnostics.spectrum import effective_rank, within_class_effective_rank
+from losscope.diagnostics.variance import (
+    between_variance,
+    fisher_ratio,
     intra_class_variance,
+    intra_class_variance_cv,
     intra_class_variance_mean,
     intra_class_variance_over_classes,
     intra_class_variance_unbiased_mean,
-    intra_inter_ratio,
+    mean_resultant_squared,
+    within_variance,
 )
 
 
@@ -86,6 +98,19 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
         "squared distance, squared",
         "classes differ in looseness",
     ),
+    "intra_class_variance_cv": Diagnostic(
+        intra_class_variance_cv, "embeddings", "share of the mean", "classes differ in looseness"
+    ),
+    "within_variance": Diagnostic(within_variance, "embeddings", "squared distance", "looser classes"),
+    "between_variance": Diagnostic(
+        between_variance, "embeddings", "squared distance", "centroids lie farther from the center of all samples"
+    ),
+    "mean_resultant_squared": Diagnostic(
+        mean_resultant_squared, "embeddings", "squared distance", "samples share more, which separates nothing"
+    ),
+    "fisher_ratio": Diagnostic(
+        fisher_ratio, "embeddings", "ratio", "classes are separated compared with their looseness"
+    ),
     "inter_class_distance_mean": Diagnostic(
         inter_class_distance_mean, "embeddings", "distance", "centroids lie farther apart"
     ),
@@ -98,10 +123,26 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
     "inter_class_squared_distance_mean": Diagnostic(
         inter_class_squared_distance_mean, "embeddings", "squared distance", "centroids lie farther apart"
     ),
+    "inter_class_distance_cv": Diagnostic(inter_class_distance_cv, "embeddings", "share of the mean", "uneven spacing"),
+    "inter_class_distance_min": Diagnostic(
+        inter_class_distance_min, "embeddings", "distance", "the two nearest centroids lie farther apart"
+    ),
+    "inter_class_distance_q05": Diagnostic(
+        inter_class_distance_q05, "embeddings", "distance", "near centroids lie farther apart"
+    ),
+    "centroid_cosine_mean": Diagnostic(
+        centroid_cosine_mean, "embeddings", "cosine", "centroids point the same way; at least -1/(C - 1)"
+    ),
+    "centroid_cosine_max": Diagnostic(
+        centroid_cosine_max, "embeddings", "cosine", "the two nearest centroids point the same way"
+    ),
     "intra_inter_ratio": Diagnostic(
         intra_inter_ratio, "embeddings", "ratio", "classes are loose compared with their separation"
     ),
     "effective_rank": Diagnostic(effective_rank, "embeddings", "dimensions", "more dimensions are used"),
+    "within_class_effective_rank": Diagnostic(
+        within_class_effective_rank, "embeddings", "dimensions", "classes vary in more dimensions"
+    ),
     "loss_decay_epoch": Diagnostic(loss_decay_epoch, "history", "epochs", "slower decay; null: never"),
     "compaction_epoch": Diagnostic(compaction_epoch, "history", "epochs", "slower compaction"),
     "compaction_area": Diagnostic(compaction_area, "history", "share of training", "slower compaction"),
@@ -113,22 +154,33 @@ __all__ = [
     "active_ratio",
     "active_ratio_negative",
     "active_ratio_positive",
+    "between_variance",
+    "centroid_cosine_max",
+    "centroid_cosine_mean",
     "compaction_area",
     "compaction_epoch",
     "effective_rank",
+    "fisher_ratio",
     "gradient_norm",
     "gradient_norm_embedding",
     "gradient_norm_embedding_tangential",
     "gradient_norm_tensor_mean",
+    "inter_class_distance_cv",
     "inter_class_distance_mean",
     "inter_class_distance_mean_corrected",
+    "inter_class_distance_min",
+    "inter_class_distance_q05",
     "inter_class_distance_variance",
     "inter_class_squared_distance_mean",
     "intra_class_variance",
+    "intra_class_variance_cv",
     "intra_class_variance_mean",
     "intra_class_variance_over_classes",
     "intra_class_variance_unbiased_mean",
     "intra_inter_ratio",
     "loss_decay_epoch",
+    "mean_resultant_squared",
     "update_ratio",
+    "within_class_effective_rank",
+    "within_variance",
 ]

@@ -29,8 +29,10 @@ MAP_ROWS = 2000
 
 GEOMETRY = (
     "intra_class_variance_mean", "intra_class_variance_unbiased_mean", "intra_class_variance_over_classes",
-    "inter_class_distance_mean", "inter_class_distance_mean_corrected", "inter_class_distance_variance",
-    "inter_class_squared_distance_mean", "intra_inter_ratio",
+    "intra_class_variance_cv", "inter_class_distance_mean", "inter_class_distance_mean_corrected",
+    "inter_class_distance_variance", "inter_class_distance_cv", "inter_class_distance_min", "inter_class_distance_q05",
+    "inter_class_squared_distance_mean", "centroid_cosine_mean", "centroid_cosine_max", "within_variance",
+    "between_variance", "mean_resultant_squared", "fisher_ratio", "intra_inter_ratio",
 )  # fmt: skip
 
 
@@ -55,6 +57,8 @@ def geometry_rows(split: str, epoch: int, embedded: Embedded, *, per_class: bool
             yield run, split, epoch, name, None, getattr(diagnostics, name)(statistics).item()
         rank = diagnostics.effective_rank(points[labels != OUTLIER])
         yield run, split, epoch, "effective_rank", None, rank.item()
+        within = diagnostics.within_class_effective_rank(points, labels, statistics)
+        yield run, split, epoch, "within_class_effective_rank", None, within.item()
 
 
 def _finite_runs(embedded: Embedded) -> Iterator[tuple[int, Tensor, Tensor]]:
