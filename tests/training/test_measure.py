@@ -50,12 +50,13 @@ def test_geometry_is_that_of_the_diagnostics() -> None:
     assert {row[1:3] for row in rows} == {("test", 3)}
     for run in range(2):
         z, labels, found = given.embeddings[run], LABELS[run], by_name(rows, run)
-        assert len(found) == 3 + len(GEOMETRY) + 1
+        assert len(found) == 3 + len(GEOMETRY) + 2
         for label, value in enumerate(diagnostics.intra_class_variance(z, labels).tolist()):
             assert found["intra_class_variance", label] == value
         for name in GEOMETRY:
             assert found[name, None] == getattr(diagnostics, name)(z, labels).item()
         assert found["effective_rank", None] == diagnostics.effective_rank(z[:9]).item()
+        assert found["within_class_effective_rank", None] == diagnostics.within_class_effective_rank(z, labels).item()
 
 
 def test_a_split_with_one_class_and_a_diverged_run_have_no_geometry() -> None:
@@ -109,7 +110,7 @@ def test_splits_with_the_same_inputs_are_embedded_once() -> None:
 def test_raw_inputs_are_measured_at_unit_length_as_the_loss_none(tmp_path: Path) -> None:
     datasets = load_datasets(cell((0, 1)), Place())
     record = GroupRecord(tmp_path, {"runs": ["r0", "r1"], "seeds": [0, 1]})
-    measure_inputs(record, datasets)
+    measure_inputs(record, datasets, whiten=False)
     (line,) = read_lines(tmp_path / "epochs.jsonl")
     assert line["epoch"] == 0
     for run, dataset in enumerate(datasets):
