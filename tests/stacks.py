@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -62,12 +63,19 @@ def cell(
     return Cell(data, given, LossChoice(loss, "", tuple(bound.items())), seeds)
 
 
-def build(given: Cell, *, observe: bool = True, place: Place | None = None) -> Stack:
-    """The untrained stack of a cell."""
+def build(
+    given: Cell, choices: Sequence[LossChoice] = (), *, observe: bool = True, place: Place | None = None
+) -> Stack:
+    """The untrained stack of a cell; `choices` are the losses of its runs, where they differ."""
     place = place or Place()
-    return build_stack(given, load_datasets(given, place), place, observe=observe)
+    return build_stack(given, load_datasets(given, place), place, choices, observe=observe)
 
 
 def train(stack: Stack, epochs: int = 2, start: int = 1) -> list[dict[str, torch.Tensor]]:
     """The traces of some epochs."""
     return [stack.train_epoch(epoch) for epoch in range(start, start + epochs)]
+
+
+def same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Bit for bit, a NaN being itself: what a step without gradient has no share of."""
+    return one.shape == other.shape and bool(((one == other) | (one.isnan() & other.isnan())).all())

@@ -37,13 +37,13 @@ def unit(folder: Path, given: Cell | None = None) -> Unit:
         "dataset": given.data.name,
         "protocol": "small",
         "loss": given.loss.name,
-        "variant": "",
+        "variants": [given.loss.variant] * len(given.seeds),
         "seeds": list(given.seeds),
         "runs": [f"run{seed}" for seed in given.seeds],
         "data_fingerprints": ["print"] * len(given.seeds),
-        "hyperparameters": dict(given.loss.hyperparameters),
+        "hyperparameters": [dict(given.loss.hyperparameters)] * len(given.seeds),
     }
-    return Unit(given, folder, group)
+    return Unit(given, (given.loss,) * len(given.seeds), folder, group)
 
 
 def silent(name: str, done: int, total: int) -> None:

@@ -15,7 +15,7 @@ from losscope.training.loop import Stack
 from losscope.training.objective import stacked_terms
 from losscope.training.run import Extensions, Place
 from losscope.types import Loss
-from stacks import COMBINATIONS, DIGITS, build, cell, train
+from stacks import COMBINATIONS, DIGITS, build, cell, same, train
 
 SEEDS = (3, 0, 8, 1, 5)
 SMALL_MLP, SMALL_CONVNET = Model(widths=(12, 8)), Model(name="convnet", widths=(16, 8))
@@ -32,7 +32,7 @@ def assert_same_traces(one: list[Any], row: int, other: list[Any], column: int) 
     for epoch, (mine, theirs) in enumerate(zip(one, other, strict=True), start=1):
         assert mine.keys() == theirs.keys()
         for name in mine:
-            assert torch.equal(mine[name][:, row], theirs[name][:, column]), (epoch, name)
+            assert same(mine[name][:, row], theirs[name][:, column]), (epoch, name)
 
 
 def assert_alone_as_in_a_stack(loss: str, sampling: str, **options: Any) -> None:
@@ -60,6 +60,36 @@ def test_a_run_in_a_stack_is_the_run_alone(loss: str, sampling: str) -> None:
 )
 def test_options_of_a_loss_stack_too(loss: str, options: dict[str, Any]) -> None:
     assert_alone_as_in_a_stack(loss, "customary", hyperparameters=options)
+
+
+@pytest.mark.parametrize(
+    ("loss", "name", "values"),
+    [
+        ("contrastive", "margin", (0.3, 1.0, 1.4)),
+        ("triplet", "margin", (0.1, 0.2, 1.0)),
+        ("n_pair", "scale", (1.0, 10.0, 3.0)),
+        ("n_pair", "penalty", (0.0, 0.02, 0.1)),
+        ("info_nce", "temperature", (0.05, 0.07, 0.5)),
+        ("sup_con", "temperature", (0.05, 0.1, 0.5)),
+        ("arcface", "margin", (0.0, 0.3, 0.5)),
+        ("arcface", "scale", (4.0, 16.0, 64.0)),
+        ("center_contrastive", "margin", (0.0, 0.2, 0.35)),
+        ("center_contrastive", "center_weight", (0.0, 0.5, 1.0)),
+    ],
+)
+@pytest.mark.parametrize("sampling", ["customary", "all_in_batch"])
+def test_variants_in_one_stack_are_each_alone(loss: str, name: str, values: tuple[float, ...], sampling: str) -> None:
+    """Numbers that `terms` takes may differ between the runs of a stack."""
+    cells = [
+        cell((seed,), loss, sampling, hyperparameters={name: value})
+        for seed, value in zip((3, 3, 8), values, strict=True)
+    ]
+    stack = build(cell((3, 3, 8), loss, sampling), [one.loss for one in cells])
+    traces = train(stack)
+    for run, given in enumerate(cells):
+        alone = build(given)
+        assert_same_traces(train(alone), 0, traces, run)
+        assert_same_run(alone, 0, stack, run)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
