@@ -6,9 +6,10 @@ From the tangential gradient norms n_i = |(I - zzᵀ) ∂L/∂z_i| of N samples,
     participation     (Σ n)² / (N Σ n²)                                                  1 even, 1/N a single sample
     effective share   e^{H(w)} / N,  H(w) = -Σ w log w                                   the same two ends
 
-If k of N norms are equal and the rest 0, the last two are k/N: the active ratio of a hinge. All are free of the loss's
-scale, so they stand beside a magnitude: tiny and even looks like large and even. Where every norm is 0 there is nothing
-to share: NaN.
+If k of N norms are equal and the rest 0, the last two are k/N, the active ratio of a hinge, and the first is ⌈qk⌉/N. All
+are free of the loss's scale, so they stand beside a magnitude: tiny and even looks like large and even. Where every
+norm is 0 there is nothing to share: NaN. Everything is in float64, whatever the norms come in, and never waits for the
+device.
 """
 
 from __future__ import annotations
@@ -19,24 +20,19 @@ from torch import Tensor
 CURVE = tuple(range(10, 101, 10))
 """Percent of the gradient norm at which the curve of shares is read."""
 
+REACHED = 1 - 1e-12
+"""Part of a goal that reaches it: a rounding error of the sum asks for no further sample."""
 
-def gradient_share(norms: Tensor, share: float | Tensor = 0.9) -> Tensor:
-    """Least share of samples whose `norms` (..., samples) sum to `share` of the total: (...), or (..., shares).
 
-    A count over N, not interpolated: between 1/N and 1. Ties don't matter, equal norms are equal summands.
+def gradient_share(norms: Tensor, share: float = 0.9) -> Tensor:
+    """Least share of samples whose `norms` (..., samples) sum to `share` of the total: (...).
+
+    A count over N, not interpolated: between 1/N and 1. Which of several equal norms come first doesn't matter.
 
     >>> gradient_share(torch.tensor([8.0, 1.0, 1.0, 0.0])).item()
     0.5
     """
-    one = isinstance(share, float)
-    wanted = torch.as_tensor([share] if one else share, dtype=torch.float64, device=norms.device)
-    carried = norms.double().sort(dim=-1, descending=True).values.cumsum(-1)
-    total = carried[..., -1:]
-    # A rounding error below the goal still reaches it.
-    goal = total.unsqueeze(-1) * wanted.unsqueeze(-1) * (1 - 1e-12)
-    count = (carried.unsqueeze(-2) < goal).sum(-1) + 1
-    found = torch.where(total > 0, count / norms.shape[-1], torch.nan)
-    return found.squeeze(-1) if one else found
+    return _share(_carried(norms), share)
 
 
 def gradient_share_90(norms: Tensor) -> Tensor:
@@ -46,7 +42,20 @@ def gradient_share_90(norms: Tensor) -> Tensor:
 
 def gradient_share_curve(norms: Tensor) -> Tensor:
     """The share at 10, 20, ... 100 %: (..., 10) from norms (..., samples)."""
-    return gradient_share(norms, torch.tensor(CURVE) / 100)
+    carried = _carried(norms)
+    return torch.stack([_share(carried, percent / 100) for percent in CURVE], dim=-1)
+
+
+def _carried(norms: Tensor) -> Tensor:
+    """What the 1, 2, ... N largest norms sum to."""
+    return norms.double().sort(dim=-1, descending=True).values.cumsum(-1)
+
+
+def _share(carried: Tensor, share: float) -> Tensor:
+    total = carried[..., -1:]
+    count = (carried < total * (share * REACHED)).sum(-1) + 1
+    defined = (total > 0) & (total < torch.inf)
+    return torch.where(defined.squeeze(-1), count / carried.shape[-1], torch.nan)
 
 
 def gradient_participation(norms: Tensor) -> Tensor:
@@ -55,8 +64,8 @@ def gradient_participation(norms: Tensor) -> Tensor:
     >>> gradient_participation(torch.tensor([1.0, 1.0, 0.0, 0.0])).item()
     0.5
     """
-    values = norms.double()
-    return values.sum(-1).square() / (values.square().sum(-1) * values.shape[-1])
+    weights = _weights(norms)
+    return 1 / (weights.square().sum(-1) * weights.shape[-1])
 
 
 def gradient_effective_share(norms: Tensor) -> Tensor:
@@ -65,6 +74,12 @@ def gradient_effective_share(norms: Tensor) -> Tensor:
     >>> round(gradient_effective_share(torch.tensor([1.0, 1.0, 0.0, 0.0])).item(), 12)
     0.5
     """
+    weights = _weights(norms)
+    entropy: Tensor = torch.special.entr(weights).sum(-1)
+    return entropy.exp() / weights.shape[-1]
+
+
+def _weights(norms: Tensor) -> Tensor:
+    """Shares of the sum: squared, they don't underflow however small the norms are."""
     values = norms.double()
-    weights = values / values.sum(-1, keepdim=True)
-    return torch.special.entr(weights).sum(-1).exp() / values.shape[-1]
+    return values / values.sum(-1, keepdim=True)

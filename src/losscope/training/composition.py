@@ -19,10 +19,10 @@ def composed(labels: np.ndarray, batch: Batch, seed: int, epoch: int) -> list[np
     if batch.classes is None or batch.per_class is None:
         order = random.permutation(len(labels))
         return [order[start : start + batch.samples] for start in range(0, len(order), batch.samples)]
-    return _balanced(labels, batch.classes, batch.per_class, random)
+    return balanced(labels, batch.classes, batch.per_class, random)
 
 
-def _balanced(labels: np.ndarray, classes: int, per_class: int, random: np.random.Generator) -> list[np.ndarray]:
+def balanced(labels: np.ndarray, classes: int, per_class: int, random: np.random.Generator) -> list[np.ndarray]:
     """As many batches as the split fills, each class equally often; outliers are in none.
 
     The classes come in shuffled rounds, the samples of a class as well; what a round leaves over is not used in it.

@@ -9,8 +9,10 @@ Nothing inside an epoch waits for the device: traces are read once, at its end.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -30,10 +32,12 @@ from losscope.diagnostics.gradients import (
 from losscope.diagnostics.greediness import ACTIVE_ABOVE
 from losscope.distances import unit_length
 from losscope.losses.reductions import mean_over_sides, mean_over_valid
+from losscope.losses.tuples import all_tuples
 from losscope.study import Optimizer
 from losscope.training.batches import Sampler, Step
 from losscope.training.models import Encoder
 from losscope.training.objective import OPTIMIZERS, Objective
+from losscope.training.probe import Probed, probe_batch
 from losscope.types import LossTerms, Pairs, Tuples
 
 Trace = dict[str, Tensor]
@@ -119,6 +123,22 @@ class Stack:
         tuples = self.sampler.mine(embeddings, step, self.objective.hyperparameters)
         terms = self.objective.terms(embeddings, tuples)
         return embeddings, terms, tuples, self.reduced(terms, tuples)
+
+    @torch.no_grad()
+    def probe(self) -> Iterator[tuple[int, Probed]]:
+        """Each living run's loss on its probe as it stands now; nothing where classes are too small for one."""
+        batches = [
+            probe_batch(labels, seed) for labels, seed in zip(self.sampler.labels, self.sampler.seeds, strict=True)
+        ]
+        if any(batch is None for batch in batches):
+            return
+        rows = torch.from_numpy(np.stack([batch for batch in batches if batch is not None])).to(self.parameters.device)
+        outputs = self.encoder.outputs(self.parameters, self.inputs.take(rows))
+        embeddings = unit_length(outputs) if self.objective.unit_length else outputs
+        for run, labels in enumerate(self.sampler.labels_of(rows)):
+            if bool(embeddings[run].isfinite().all()):
+                tuples = all_tuples(self.objective.loss, labels, self.sampler.classes)
+                yield run, self.objective.probed(run, embeddings[run], labels, tuples)
 
     @torch.no_grad()
     def floor(self, steps: int) -> Tensor | None:

@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from losscope.cards import card
+from losscope.diagnostics.greediness import ACTIVE_ABOVE
 from losscope.errors import InvalidStudy
+from losscope.losses import LOSSES
 from losscope.losses.centers import moved_centers
 from losscope.losses.reductions import masked
 from losscope.losses.tuples import for_each_run
 from losscope.seeds import generator
 from losscope.study import Optimizer
 from losscope.training.models import padded
+from losscope.training.probe import Probed, Terms
 from losscope.types import Loss, LossTerms, Samples, Tuples
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
@@ -51,6 +56,7 @@ class Objective:
         self.training = {key: hyperparameters[0][key] for key in loss.training}
         of_terms = [{key: value for key, value in one.items() if key not in loss.training} for one in hyperparameters]
         self.hyperparameters = along_runs(of_terms, dtype, device) if loss.stacking == "native" else of_terms[0]
+        self.bounds = [bound_of(loss, one) for one in hyperparameters]
         self.unit_length = bool(self.training.get("unit_length", True))
         self.momentum = float(self.training.get("momentum", 0.0))
         self.bank: Tensor | None = None  # class vectors of each run, flat
@@ -90,6 +96,47 @@ class Objective:
             return LossTerms(*(pad_sequence(list(parts), batch_first=True) for parts in zip(*each, strict=True)))
         own = None if self.bank is None else self.proxies if proxies is None else proxies
         return stacked_terms(self.loss, embeddings, tuples, self.hyperparameters, own)
+
+    def probed(self, run: int, embeddings: Tensor, labels: Tensor, tuples: Tuples) -> Probed:
+        """One run's loss on its probe: embeddings (samples, dim) as `terms` takes them, the tuples without a run axis."""
+        own = {key: value[run : run + 1] for key, value in self.hyperparameters.items() if isinstance(value, Tensor)}
+        given = self.hyperparameters | {key: value.double() for key, value in own.items()}
+
+        def of_one(function: Callable[..., LossTerms]) -> Terms:
+            def terms(points: Tensor, tuples: Tuples, proxies: Tensor | None) -> LossTerms:
+                stack = None if proxies is None else proxies.unsqueeze(0)
+                found = stacked_terms(
+                    replace(self.loss, terms=function), points.unsqueeze(0), for_each_run(tuples, 1), given, stack
+                )
+                return LossTerms(found.values[0], found.valid[0])
+
+            return terms
+
+        residual = self.loss.residual
+        return Probed(
+            terms=self._module_terms(run) if self.modules else of_one(self.loss.terms),
+            residual=of_one(residual) if residual else of_one(self._missed) if self.loss.saturates else None,
+            bound=self.bounds[run],
+            embeddings=embeddings.detach().double(),
+            labels=labels,
+            tuples=tuples,
+            proxies=None if self.proxies is None else self.proxies[run].detach().double(),
+        )
+
+    def _missed(self, *batch: Any, **given: Any) -> LossTerms:
+        """A hinge's distance from its goal: all or nothing."""
+        values, valid = self.loss.terms(*batch, **given)
+        return LossTerms((values > ACTIVE_ABOVE).to(values.dtype), valid)
+
+    def _module_terms(self, run: int) -> Terms:
+        module = self.modules[run]
+
+        def terms(points: Tensor, tuples: Tuples, proxies: Tensor | None) -> LossTerms:
+            kind = next(module.parameters(), torch.empty(0)).dtype
+            values, valid = masked(module(points.to(kind), tuples))
+            return LossTerms(values.to(points.dtype), valid)
+
+        return terms
 
     def observed(self, gradients: Sequence[Tensor]) -> dict[str, Tensor]:
         """What a step shows of its class vectors or the loss's own parameters, each (runs,)."""
@@ -161,6 +208,13 @@ def check_fit(loss: Loss, classes: int, dim: int) -> None:
             f"{name} was made for embeddings of length {loss.dim}; the model's have {dim}: make it with "
             f"embedding_size={dim}, or set the last of model.widths to {loss.dim}"
         )
+
+
+def bound_of(loss: Loss, hyperparameters: Mapping[str, Any]) -> float | None:
+    """The largest tangential gradient that a term can have, from the loss's card; None for a loss without one."""
+    name = next((name for name, known in LOSSES.items() if known is loss), None)
+    bound = card(name, **hyperparameters).bound() if name else math.inf
+    return bound if math.isfinite(bound) else None
 
 
 def class_vectors(classes: int, dim: int, seed: int) -> Tensor:

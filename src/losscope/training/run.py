@@ -31,6 +31,7 @@ from losscope.training.measure import (
 from losscope.training.models import Encoder, encoder, from_module
 from losscope.training.objective import Objective
 from losscope.training.prepare import prepare, shuffled, stack
+from losscope.training.probe import probe_rows
 from losscope.training.records import GroupRecord, Row
 from losscope.types import Loss
 
@@ -183,7 +184,9 @@ def _train(unit: Unit, record: GroupRecord, datasets: list[Dataset], place: Plac
             if protocol.measures(epoch, split)
             for row in geometry_rows(split, epoch, part, per_class=protocol.measures(epoch, "train"))
         ]
-        rows += traces.probe_rows(trained.measure_epoch(0, PROBE_STEPS), epoch)
+        rows += traces.probe_loss_rows(trained.measure_epoch(0, PROBE_STEPS), epoch)
+        if protocol.evaluates(epoch):
+            rows += [row for run, probed in trained.probe() for row in probe_rows(probed, run, epoch)]
         if protocol.evaluates_in_full(epoch):
             rows += evaluation_rows(
                 embedded, epoch, shares_classes=datasets[0].shares_classes, keep=record.append_queries

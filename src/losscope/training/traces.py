@@ -83,7 +83,7 @@ def epoch_rows(trace: Trace, epoch: int) -> Iterator[Row]:
             yield run, None, epoch, name, None, value
 
 
-def probe_rows(trace: Trace, epoch: int) -> Iterator[Row]:
+def probe_loss_rows(trace: Trace, epoch: int) -> Iterator[Row]:
     """The loss of the frozen model on fixed probe batches."""
     for run, value in enumerate(trace["loss"].mean(0).tolist()):
         yield run, None, epoch, "loss_probe", None, value
