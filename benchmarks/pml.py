@@ -65,23 +65,25 @@ class AnchorsWithPositives(PmlTerms):
 
 
 class WithPull(PmlTerms):
-    """CosFace plus λ |z - c_y|²: the center contrastive loss."""
+    """CosFace plus λ |z - c_y|² of unit vectors: the center contrastive loss."""
 
     def __init__(self, criterion: CosFaceLoss, center_weight: float) -> None:
         super().__init__(criterion)
         self.center_weight = center_weight
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        centers = F.normalize(self.criterion.W.t(), dim=-1)
-        pull = self.center_weight * (embeddings - centers[labels]).square().sum(-1)
-        return {name: values + pull for name, values in super().forward(embeddings, labels).items()}
+        distance = 2 - 2 * F.cosine_similarity(embeddings, self.criterion.W.t()[labels])
+        return {
+            name: values + self.center_weight * distance for name, values in super().forward(embeddings, labels).items()
+        }
 
 
 def pml_terms(loss: str, task: Task) -> PmlTerms:
     """The terms of a loss by its name in losscope; class vectors start where the task's start."""
     given = task.hyperparameters
-    # The encoder normalizes already; the distances of pairs and triplets needn't do it a second time.
+    # The encoder normalizes already, so the library needn't do it a second time.
     settings = {"distance": LpDistance(normalize_embeddings=False), "reducer": DoNothingReducer()}
+    cosine = {"distance": DotProductSimilarity(normalize_embeddings=False), "reducer": DoNothingReducer()}
     if loss == "contrastive":
         return PmlTerms(SquaredContrastiveLoss(pos_margin=0, neg_margin=given["margin"], **settings))
     if loss == "triplet":
@@ -89,9 +91,9 @@ def pml_terms(loss: str, task: Task) -> PmlTerms:
     if loss == "n_pair":
         return PmlTerms(NPairsLoss(distance=ScaledDotProduct(given["scale"]), reducer=DoNothingReducer()))
     if loss == "info_nce":
-        return PmlTerms(NTXentLoss(given["temperature"], reducer=DoNothingReducer()))
+        return PmlTerms(NTXentLoss(given["temperature"], **cosine))
     if loss == "sup_con":
-        return AnchorsWithPositives(SupConLoss(given["temperature"], reducer=DoNothingReducer()))
+        return AnchorsWithPositives(SupConLoss(given["temperature"], **cosine))
     assert task.class_vectors is not None
     classes, dim = task.class_vectors.shape
     if loss == "arcface":

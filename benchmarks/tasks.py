@@ -115,5 +115,5 @@ def check_same(stack: Stack, task: Task, loops: Mapping[str, Loop]) -> None:
             found = loop.train_step(task.inputs[rows], task.labels[rows])
             for name in found.keys() & seen.keys():
                 values = torch.tensor([float(found[name]), seen[name]])
-                message = f"{contender}: {name} {values}"
+                message = f"{contender} and losscope differ in {name} of a step: {values.tolist()}"
                 torch.testing.assert_close(values[0], values[1], rtol=1e-5, atol=1e-5, msg=message)
