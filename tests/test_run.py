@@ -209,7 +209,7 @@ def test_a_folder_with_something_else_is_refused(tmp_path: Path) -> None:
         (
             {"protocol": [{"name": "p", "batch": {"sampling": "all_in_batch", "mining": "batch_hard"}}]},
             InvalidStudy,
-            "mines triplets, but loss 'contrastive' takes pairs",
+            "mines triplets, but loss 'contrastive' has terms of another kind",
         ),
     ],
 )

@@ -18,7 +18,7 @@ from losscope.errors import InvalidStudy, MissingData, UnknownName
 from losscope.losses import LOSSES
 from losscope.losses.binding import bind
 from losscope.studies import apply, load, shipped
-from losscope.study import LossChoice, LossVariants, Study, digest, parse
+from losscope.study import LossChoice, LossVariants, Protocol, Study, digest, parse
 from losscope.sweep.plan import plan
 from losscope.training.run import Place
 
@@ -87,6 +87,28 @@ def test_the_presets_of_paper_a_are_what_they_are_called() -> None:
             InvalidStudy,
             "partners = 'batch'",
         ),
+        (
+            {"protocol": [{"name": "a", "batch": {"sampling": "customary"}}]},
+            InvalidStudy,
+            "'customary' forms terms within a batch; set partners = 'batch'",
+        ),
+        (
+            {"protocol": [{"name": "a", "batch": {"sampling": "all_in_batch", "classes": 4}}]},
+            InvalidStudy,
+            "classes and per_class go together",
+        ),
+        (
+            {"protocol": [{"name": "a", "batch": {"classes": 4, "per_class": 2}}]},
+            InvalidStudy,
+            "set sampling = 'all_in_batch', or partners = 'batch'",
+        ),
+        (
+            {"protocol": [{"name": "a", "batch": {"sampling": "all_in_batch", "classes": 4, "per_class": 1}}]},
+            InvalidStudy,
+            r"batch\.per_class.*found 1",
+        ),
+        ({"protocol": [{"name": "a", "evaluate_every": 0}]}, InvalidStudy, r"evaluate_every.*found 0"),
+        ({"protocol": [{"name": "a", "labels": "shufled"}]}, InvalidStudy, "found 'shufled'"),
         ({"protocol": []}, InvalidStudy, "protocol"),
         ({"loss": []}, InvalidStudy, "loss"),
         ({"seeds": 0}, InvalidStudy, "seeds = 0; expected a positive count"),
@@ -153,15 +175,35 @@ def test_seeds_are_counted_or_listed() -> None:
     assert parse(SMALL | {"seeds": [7, 3]}).seed_list == (7, 3)
 
 
+def test_a_row_of_its_own_has_a_name() -> None:
+    named = LossVariants(name="n_pair", variant="as printed", unit_length=False, penalty=[0.005, 0.02])
+    assert [choice.variant for choice in named.variants()] == ["as printed,penalty=0.005", "as printed,penalty=0.02"]
+    assert LossVariants(name="n_pair", variant="as printed", scale=1.0).variants() == [
+        LossChoice("n_pair", "as printed", (("scale", 1.0),))
+    ]
+
+
+def test_when_a_protocol_measures() -> None:
+    plain = Protocol(name="p", epochs=7, evaluate_at=(2,))
+    assert [epoch for epoch in range(8) if plain.evaluates(epoch)] == [0, 2, 7]
+    assert all(plain.measures(epoch, split) for epoch in range(8) for split in ("train", "test"))
+    regular = Protocol(name="p", epochs=7, evaluate_at=(2,), evaluate_every=3)
+    assert [epoch for epoch in range(8) if regular.evaluates(epoch)] == [0, 2, 3, 6, 7]
+    assert [epoch for epoch in range(8) if regular.evaluates_in_full(epoch)] == [0, 2, 7]
+    assert [epoch for epoch in range(8) if regular.measures(epoch, "train")] == [0, 2, 3, 6, 7]
+    assert [epoch for epoch in range(8) if regular.measures(epoch, "train_clean")] == [0, 2, 3, 6, 7]
+    assert all(regular.measures(epoch, "heldout") for epoch in range(8))
+
+
 # digests ----------------------------------------------------------------------------------------------------
 
 
 def digests(document: dict[str, Any], tmp_path: Path) -> dict[tuple[str, str, str, int], str]:
     """Digest of each run by protocol, loss, variant and seed."""
     return {
-        (unit.cell.protocol.name, unit.group["loss"], unit.group["variant"], seed): run
+        (unit.cell.protocol.name, unit.group["loss"], variant, seed): run
         for unit in plan(parse(document), tmp_path / "empty", Place()).units
-        for seed, run in zip(unit.group["seeds"], unit.group["runs"], strict=True)
+        for variant, seed, run in zip(*(unit.group[part] for part in ("variants", "seeds", "runs")), strict=True)
     }
 
 
@@ -197,6 +239,50 @@ def test_a_run_s_digest_is_of_what_decides_its_result_alone(tmp_path: Path) -> N
         SMALL | {"data": [SMALL["data"][0] | {"difficulty": 0.5}]},
     ):
         assert not set(digests(document, tmp_path).values()) & set(trained.values())
+
+
+OF_VERSION_0_1 = {
+    ("a", "none", "input"): "8d75799f2c306401",
+    ("a", "contrastive", ""): "974346aff1580c6f",
+    ("a", "triplet", "squared=false"): "417913697e89308f",
+    ("a", "triplet", "squared=true"): "07d47b415b4ed9c6",
+    ("b", "contrastive", ""): "7c8fb8029b9f6580",
+    ("b", "triplet", "squared=true"): "afa951598f816c9e",
+    ("c", "none", "input"): "038d26ec36c735b8",
+    ("c", "contrastive", ""): "71d311e453be11be",
+    ("c", "triplet", "squared=false"): "7af33dab7b4f5e65",
+}
+"""As its code gave them: a folder that it left must not be trained again because studies can say more by now."""
+
+
+def test_runs_of_the_first_version_keep_their_digests(tmp_path: Path) -> None:
+    sides = {"sampling": "all_in_batch", "samples": 6, "balance": "sides"}
+    of_batch = {"partners": "batch", "outliers": "class"}
+    protocols = [
+        SMALL["protocol"][0],
+        {"name": "b", "epochs": 2, "batch": sides},
+        {"name": "c", "evaluate_at": [1], "batch": of_batch, "inputs": "unit_length",
+         "optimizer": {"name": "sgd", "lr": 0.1}},
+    ]  # fmt: skip
+    losses = [{"name": "contrastive"}, {"name": "triplet", "squared": [False, True]}]
+    found = digests(SMALL | {"protocol": protocols, "loss": losses}, tmp_path)
+    assert {key: found[*key, 0] for key in OF_VERSION_0_1} == OF_VERSION_0_1
+
+
+def test_later_options_count_only_where_they_are_used(tmp_path: Path) -> None:
+    own = digests(SMALL, tmp_path)
+    named = changed(labels="given", batch={"sampling": "one_tuple"})
+    assert digests(named, tmp_path) == own
+    in_batch = digests(changed(batch={"sampling": "all_in_batch"}), tmp_path)
+    for document in (
+        changed(labels="shuffled", batch={"sampling": "all_in_batch"}),
+        changed(evaluate_every=1, batch={"sampling": "all_in_batch"}),
+        changed(batch={"sampling": "all_in_batch", "classes": 2, "per_class": 2}),
+        changed(batch={"sampling": "customary", "partners": "batch"}),
+    ):
+        found = digests(document, tmp_path)
+        for key, run in found.items():
+            assert (run == in_batch[key]) == (key[1] == "none")  # inputs are measured the same way
 
 
 def test_the_raw_inputs_of_two_lengths_of_training_are_the_same(tmp_path: Path) -> None:
