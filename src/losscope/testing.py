@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from losscope.errors import InvalidInput
 from losscope.losses.binding import bind, hyperparameters
 from losscope.losses.reductions import masked, mean_over_valid
 from losscope.losses.tuples import all_tuples, for_each_run
@@ -39,10 +40,17 @@ CLASSES = 8
 def check_loss(loss: Loss, **given: Any) -> None:
     """Raise AssertionError, with the reason, unless `loss` keeps the contract at the `given` hyper-parameters.
 
+    Raises InvalidInput for a loss with a module of its own.
+
     >>> from losscope.losses import LOSSES
     >>> check_loss(LOSSES["triplet"], margin=0.2, squared=True)
     """
     name = getattr(loss.terms, "__name__", "loss")
+    if loss.module is not None:
+        raise InvalidInput(
+            f"loss '{name}' has a module of its own, with as many terms as a batch offers; the checks are of functions with "
+            "one term for each tuple: compare it with another implementation instead"
+        )
     bound = bind(name, loss, given)
     for check in CHECKS:
         check(_Subject(name, loss, {key: bound[key] for key in hyperparameters(loss)}))

@@ -18,11 +18,13 @@ from torch.nn import functional as F
 import losscope
 from losscope.diagnostics import active_ratio
 from losscope.errors import InvalidInput, InvalidStudy, MissingDependency
+from losscope.files import read_json
 from losscope.integrations.pml import PmlTerms
 from losscope.losses.reductions import mean_over_valid
 from losscope.losses.tuples import all_samples
 from losscope.study import LossChoice, Study
 from losscope.table import read_measurements
+from losscope.testing import check_loss
 from losscope.training.loop import Stack
 from losscope.training.records import GroupRecord
 from losscope.training.run import Extensions, Place
@@ -375,6 +377,10 @@ def test_a_study_of_the_named_losses_beside_one_of_this_package(tmp_path: Path) 
         mine = {row["diagnostic"] for row in rows if row["loss"] == name}
         assert {"loss", "active_ratio", "gradient_norm", "gradient_norm_embedding_tangential", "recall_at_k"} <= mine
         assert ("proxy_gradient_norm" in mine) == (name in WITH_CLASS_VECTORS)
+    groups = [read_json(path) for path in (tmp_path / "out").glob("groups/*/group.json")]
+    told = {group["loss"]: group["own_loss"] for group in groups if group["loss"] in NAMED}
+    assert told == {name: loss.fingerprint for name, loss in wrapped.items()}
+    assert not any("own_loss" in group for group in groups if group["loss"] not in NAMED)
     again = losscope.run(
         study(*NAMED, "contrastive"), tmp_path / "out", losses={n: losscope.from_pml(m()) for n, m in NAMED.items()}
     )
@@ -554,6 +560,11 @@ def test_what_a_study_cannot_train_is_refused(loss: Any, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         losscope.from_pml(loss)
     assert torch.equal(torch.get_rng_state(), drawing)
+
+
+def test_the_contract_of_functions_is_not_asked_of_a_module() -> None:
+    with pytest.raises(InvalidInput, match="'CircleLoss' has a module of its own"):
+        check_loss(losscope.from_pml(losses.CircleLoss()))
 
 
 def test_a_loss_of_ones_own_by_inheritance_is_taken() -> None:

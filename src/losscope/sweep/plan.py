@@ -87,6 +87,9 @@ def plan(study: Study, folder: Path, place: Place, loading: Progress | None = No
                 "data_fingerprints": [run.fingerprint for run in runs],
                 "hyperparameters": [dict(run.choice.hyperparameters) for run in runs],
             }
+            own = place.extensions.losses.get(first.cell.loss.name)
+            if own is not None and own.fingerprint is not None:  # the record's only word on its settings
+                group["own_loss"] = own.fingerprint
             seeds, choices = tuple(run.seed for run in runs), tuple(run.choice for run in runs)
             units.append(
                 Unit(replace(first.cell, seeds=seeds), choices, folder / "groups" / _folder_name(group), group)
