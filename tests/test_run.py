@@ -13,6 +13,7 @@ from torch import Tensor
 import losscope
 from losscope.errors import InvalidInput, InvalidStudy, UnknownName
 from losscope.files import read_json
+from losscope.losses import LOSSES
 from losscope.study import Study, parse
 from losscope.sweep.plan import Plan
 from losscope.table import read_measurements, read_queries, read_runs
@@ -117,6 +118,60 @@ def test_chunks_give_the_same_rows(trained: Path, tmp_path: Path, chunk: int) ->
     protocol = {"name": "short", "model": {"widths": [8, 4]}, "epochs": 2, "batch": {"terms": 16}, "chunk": chunk}
     losscope.run(study(protocol=[protocol]), tmp_path / "out", jobs=1)
     assert rows_of(tmp_path / "out") == rows_of(trained)
+
+
+def all_losses(**protocol: Any) -> Study:
+    """Every loss in batches of classes x samples, some in variants that train in one stack."""
+    batch = {"sampling": "customary", "partners": "batch", "classes": 3, "per_class": 4}
+    varied = {"arcface": {"margin": [0.1, 0.5]}, "center_contrastive": {"momentum": [0.0, 0.9]}}
+    return study(
+        protocol=[{"name": "balanced", "model": {"widths": [8, 4]}, "epochs": 2, "batch": batch, **protocol}],
+        loss=[{"name": name, **varied.get(name, {})} for name in LOSSES],
+    )
+
+
+@pytest.fixture(scope="module")
+def all_trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("all") / "out"
+    result = losscope.run(all_losses(), folder, jobs=1)
+    assert {record.status for record in result.records} == {"done"}
+    return folder
+
+
+def test_a_study_of_all_losses_leaves_their_rows(all_trained: Path) -> None:
+    records = [record for record in read_runs(all_trained) if record.loss != "none"]
+    assert len(records) == 2 * (len(LOSSES) + 2)
+    assert len({record.run for record in records}) == len(records)
+    assert {record.updates for record in records} == {2 * 2}  # 32 inliers make two batches of 12
+    assert {record.samples for record in records} == {2 * 2 * 12}
+    last = read_measurements(all_trained).filter(pc.equal(read_measurements(all_trained)["epoch"], 2)).to_pylist()
+    named = {(row["loss"], row["variant"], row["diagnostic"]) for row in last}
+    for record in records:
+        for diagnostic in ("loss", "gradient_norm", "gradient_share_90", "update_norm", "gradient_signal_fraction"):
+            assert (record.loss, record.variant, diagnostic) in named
+        trained_vectors = LOSSES[record.loss].proxies and "momentum=0.9" not in record.variant
+        assert trained_vectors == ((record.loss, record.variant, "proxy_gradient_norm") in named)
+
+
+def test_variants_in_one_stack_give_the_rows_of_each_alone(all_trained: Path, tmp_path: Path) -> None:
+    losscope.run(all_losses(chunk=3), tmp_path / "out", jobs=1)
+    assert len(groups_of(all_trained)) == len(LOSSES) + 2  # the margins of ArcFace together; and the inputs
+    assert len(groups_of(tmp_path / "out")) == len(LOSSES) + 3
+    assert rows_of(tmp_path / "out") == rows_of(all_trained)
+
+
+def test_shuffled_labels_are_trained_on_but_not_measured_by(trained: Path, tmp_path: Path) -> None:
+    """Before training all is as with the labels given; after it the classes are farther from compact."""
+    batch, model = {"terms": 16}, {"widths": [8, 4]}
+    given = [{"name": "short", "model": model, "epochs": 2, "batch": batch, "labels": "shuffled"}]
+    losscope.run(study(protocol=given, loss=[{"name": "contrastive"}]), tmp_path / "out", jobs=1)
+
+    def values(folder: Path, epoch: int) -> list[tuple[Any, ...]]:
+        rows = rows_of(folder, loss="contrastive", split="heldout", epoch=epoch)
+        return sorted((row[1:] for row in rows), key=repr)  # without the run, whose digest differs
+
+    assert values(tmp_path / "out", 0) == values(trained, 0)
+    assert values(tmp_path / "out", 2) != values(trained, 2)
 
 
 def test_raised_seeds_train_only_the_new_ones(tmp_path: Path, trained: Path) -> None:

@@ -17,11 +17,12 @@ import torch
 
 from losscope.errors import DamagedRecord
 from losscope.files import read_json, read_lines, read_parquet
-from losscope.study import Cell, Model
+from losscope.losses import LOSSES
+from losscope.study import Cell, Model, Optimizer
 from losscope.table import RunRecord, running_epochs, running_steps
 from losscope.training.records import GroupRecord
 from losscope.training.run import Place, Progress, Unit, run_unit
-from stacks import DIGITS, SYNTHETIC, build, cell, train
+from stacks import DIGITS, SYNTHETIC, build, cell, same, train
 
 SEEDS, EPOCHS = (3, 0), 4
 OFTEN, NEVER = Place(checkpoint_seconds=0), Place(checkpoint_seconds=1e9)
@@ -175,6 +176,10 @@ def test_a_failure_is_recorded_with_its_traceback_and_repaired_by_the_next_call(
         ("contrastive", "one_plus_one", {}),
         ("triplet", "semi_hard", {}),
         ("contrastive", "all_in_batch", {"data": DIGITS, "model": Model(name="convnet", widths=(8,))}),
+        *((loss, "customary", {}) for loss in LOSSES),
+        ("n_pair", "one_tuple", {"hyperparameters": {"unit_length": False, "penalty": 0.02}}),
+        ("center_contrastive", "all_in_batch", {"hyperparameters": {"momentum": 0.9}}),
+        ("arcface", "one_tuple", {"optimizer": Optimizer(name="sgd", lr=0.1)}),
     ],
 )
 def test_a_stack_goes_on_from_its_state(loss: str, sampling: str, options: dict[str, Any], tmp_path: Path) -> None:
@@ -188,9 +193,22 @@ def test_a_stack_goes_on_from_its_state(loss: str, sampling: str, options: dict[
     second.load(resumed[0])
     found = train(second, epochs=2, start=2)
     for name in expected[2]:
-        assert torch.equal(found[1][name], expected[2][name]), name
+        assert same(found[1][name], expected[2][name]), name
+    assert whole.state().keys() == second.state().keys()
+    assert LOSSES[loss].proxies == ("proxies" in whole.state())
     for name, value in whole.state().items():
         assert torch.equal(value, second.state()[name]), name
+
+
+@pytest.mark.parametrize(("loss", "options"), [("arcface", {}), ("center_contrastive", {"momentum": 0.9})])
+def test_class_vectors_survive_a_kill(tmp_path: Path, loss: str, options: dict[str, Any]) -> None:
+    """With the moments of their optimizer, or as moving averages."""
+    given = cell(SEEDS, loss, "customary", epochs=3, hyperparameters=options)
+    run_unit(unit(tmp_path / "whole", given), NEVER, silent)
+    with pytest.raises(Killed):
+        run_unit(unit(tmp_path / "killed", given), OFTEN, killing_after(2))
+    run_unit(unit(tmp_path / "killed", given), OFTEN, silent)
+    assert_same(contents(tmp_path / "killed"), contents(tmp_path / "whole"))
 
 
 KILLABLE = """
