@@ -81,7 +81,7 @@ def _comparison(
         epochs=epochs,
         evaluation=evaluation,
         split_protocol=split_protocol(record.studies, dataset),
-        classes={split: len(classes[split]) for split in sorted(splits)},
+        classes={split: len(classes[split]) for split in sorted(classes)},
         subjects=tuple(row for row in rows if row.kind == "trained" or found[row]),
         estimates={(row, key): estimate for row, of in found.items() for key, estimate in of.items()},
         curves={(row, key): curve for row in trained for key, curve in curves(series[row]).items()},
