@@ -123,6 +123,11 @@ class Sampler:
         planned = [
             composed(labels, self.batch, seed, epoch) for labels, seed in zip(self.labels, self.seeds, strict=True)
         ]
+        if len(counts := {len(batches) for batches in planned}) > 1:
+            raise InvalidStudy(
+                f"the seeds of a stack have {sorted(counts)} batches in an epoch; runs that train together need equal "
+                "numbers: repeat the command with --set protocol.chunk=1"
+            )
         noise = [generator(seed, "partners", epoch) for seed in self.seeds]
         for batches in zip(*planned, strict=True):
             rows = np.stack(batches)
