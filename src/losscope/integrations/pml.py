@@ -7,7 +7,8 @@ several parts (positive and negative pairs, a regularizer) is their sum, as in t
 
 so a term is handed on times Σ_k |T_k| / |T_k|, and the mean over all terms is L. That is the package's own loss with
 MeanReducer wherever every term is valid. Its defaults differ: AvgNonZeroReducer (contrastive, triplet, Circle, SupCon)
-leaves out terms of 0, so that its gradient grows as fewer terms are active; DivisorReducer (Proxy-Anchor) gives the same.
+leaves out terms of 0, so that its gradient grows as fewer terms are active; Proxy-Anchor's DivisorReducer gives the
+same as here, that of MarginLoss counts what is above 0.
 
 What a term is, by the package's reduction type, and when it is valid:
 
@@ -21,7 +22,7 @@ A term is active above 1e-8, so the losses that are sums of exponentials are alw
 
 Outliers (-1) belong to no class. Losses with class vectors don't see them. For the others each is a class by itself: a
 negative, never a positive; terms whose anchor is an outlier, and pairs of two outliers, are not valid. (Losses that
-reduce by themselves, such as HistogramLoss, can't leave such pairs out.)
+reduce by themselves, such as PNPLoss, can't leave such pairs out.)
 
 Reference: Musgrave, Belongie, Lim 2020, "PyTorch Metric Learning".
 """
@@ -87,6 +88,11 @@ def from_pml(loss: Any) -> Loss:
     Raises InvalidInput for what a study can't train: an object that is no such loss, one that needs more than
     embeddings and labels (other views, weights, a miner), that draws random numbers, that keeps state beside its
     parameters, or whose reducer weighs terms. Raises MissingDependency without the package.
+
+    >>> from pytorch_metric_learning.losses import CosFaceLoss
+    >>> loss = from_pml(CosFaceLoss(num_classes=10, embedding_size=32))
+    >>> loss.classes, loss.dim, loss.training
+    (10, 32, {'proxy_lr': 0.01})
     """
     version = _check(loss)
     name = type(loss).__name__
