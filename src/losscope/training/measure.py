@@ -44,17 +44,19 @@ class Embedded:
     labels: Tensor
 
 
-def geometry_rows(split: str, epoch: int, embedded: Embedded, *, per_class: bool = True) -> Iterator[Row]:
-    """VARIANCE and effective rank of one split; `per_class` adds a row for each class."""
+def geometry_rows(split: str, epoch: int, embedded: Embedded, *, whole: bool = True) -> Iterator[Row]:
+    """VARIANCE of one split; the `whole` of it with a row for each class, and effective ranks."""
     for run, points, labels in _finite_runs(embedded):
         statistics = class_statistics(points, labels)
         if len(statistics.classes) < 2:
             continue  # nothing can be said between classes: no rows rather than rows of NaN
         classes = zip(statistics.classes.tolist(), statistics.variances.tolist(), strict=True)
-        for label, value in classes if per_class else ():
+        for label, value in classes if whole else ():
             yield run, split, epoch, "intra_class_variance", label, value
         for name in GEOMETRY:
             yield run, split, epoch, name, None, getattr(diagnostics, name)(statistics).item()
+        if not whole:
+            continue
         rank = diagnostics.effective_rank(points[labels != OUTLIER])
         yield run, split, epoch, "effective_rank", None, rank.item()
         within = diagnostics.within_class_effective_rank(points, labels, statistics)
@@ -159,10 +161,11 @@ class SplitInputs:
             if self.same_as[name] == name:
                 self.inputs[name] = Inputs(torch.from_numpy(values).to(device, dtype), shared)
 
-    def embed(self, trained: Stack) -> dict[str, Embedded]:
-        """Every split as the stack embeds it now."""
-        once = {name: trained.embed(inputs) for name, inputs in self.inputs.items()}
-        return {name: Embedded(once[self.same_as[name]], labels) for name, labels in self.labels.items()}
+    def embed(self, trained: Stack, wanted: Callable[[str], bool]) -> dict[str, Embedded]:
+        """The `wanted` splits as the stack embeds them now."""
+        names = [name for name in self.labels if wanted(name)]
+        once = {name: trained.embed(self.inputs[name]) for name in {self.same_as[name] for name in names}}
+        return {name: Embedded(once[self.same_as[name]], self.labels[name]) for name in names}
 
 
 def map_columns(run: str, split: str, epoch: int, points: Tensor, labels: Tensor) -> dict[str, Any]:

@@ -177,14 +177,11 @@ def _train(unit: Unit, record: GroupRecord, datasets: list[Dataset], place: Plac
     splits = SplitInputs(datasets, place.device, trained.parameters.dtype)
 
     def measure(epoch: int) -> list[Row]:
-        embedded = splits.embed(trained)
-        rows = [
-            row
-            for split, part in embedded.items()
-            if protocol.measures(epoch, split)
-            for row in geometry_rows(split, epoch, part, per_class=protocol.measures(epoch, "train"))
-        ]
-        rows += traces.probe_loss_rows(trained.measure_epoch(0, PROBE_STEPS), epoch)
+        embedded = splits.embed(trained, lambda split: protocol.measures(epoch, split))
+        whole = protocol.measures(epoch, "train")
+        rows = [row for split, part in embedded.items() for row in geometry_rows(split, epoch, part, whole=whole)]
+        if whole:
+            rows += traces.probe_loss_rows(trained.measure_epoch(0, PROBE_STEPS), epoch)
         if protocol.evaluates(epoch):
             rows += [row for run, probed in trained.probe() for row in probe_rows(probed, run, epoch)]
         if protocol.evaluates_in_full(epoch):
@@ -193,9 +190,9 @@ def _train(unit: Unit, record: GroupRecord, datasets: list[Dataset], place: Plac
             )
         elif protocol.evaluates(epoch):
             rows += recall_rows(embedded, epoch)
-        first, labels = embedded["train"].embeddings[0], embedded["train"].labels[0]
-        if epoch == protocol.epochs and bool(first.isfinite().all()):
-            record.append_map(map_columns(unit.group["runs"][0], "train", epoch, first, labels))
+        if epoch == protocol.epochs and bool(embedded["train"].embeddings[0].isfinite().all()):
+            plane = embedded["train"].embeddings[0], embedded["train"].labels[0]
+            record.append_map(map_columns(unit.group["runs"][0], "train", epoch, *plane))
         return rows
 
     resumed = record.resume()
