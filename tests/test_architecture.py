@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "neighbors": GROUND,
     "data": GROUND,
     "losses": GROUND | {"distances"},
-    "diagnostics": GROUND,
+    "diagnostics": GROUND | {"neighbors"},
     "evaluation": GROUND | {"neighbors"},
     "criterion": GROUND | {"losses"},
     "training": GROUND | {"distances", "cards", "table", "study", "data", "losses", "diagnostics", "evaluation"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 import reference
-from losscope.diagnostics import DIAGNOSTICS
+from losscope.diagnostics import DIAGNOSTICS, active_ratio, residual_mass
 from losscope.diagnostics.variance import class_statistics
 from losscope.types import LossTerms
 
@@ -79,8 +80,10 @@ def seeing(what: str) -> list[str]:
 
 def test_the_table_is_complete() -> None:
     assert set(seeing("embeddings")) == {*OF_CLASSES, "effective_rank"}
-    assert set(seeing("terms")) == {"active_ratio", "active_ratio_positive", "active_ratio_negative"}
+    assert set(seeing("terms")) == {*RATIOS, "residual_mass"}
     assert set(seeing("gradients")) == set(GRADIENTS)
+    assert set(seeing("norms")) == set(NORMS)
+    assert set(seeing("weights")) == set(WEIGHTS)
     assert set(seeing("history")) == set(HISTORIES)
     for diagnostic in DIAGNOSTICS.values():
         assert diagnostic.unit
@@ -157,7 +160,10 @@ def test_float32_embeddings_are_accumulated_in_float64(name: str) -> None:
 # terms ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", seeing("terms"))
+RATIOS = ("active_ratio", "active_ratio_positive", "active_ratio_negative")
+
+
+@pytest.mark.parametrize("name", RATIOS)
 def test_active_ratios_equal_the_loop_for_each_run(name: str) -> None:
     random = torch.Generator().manual_seed(0)
     values = torch.rand(2, 3, 4, generator=random)
@@ -182,8 +188,20 @@ def test_active_ratios_equal_the_loop_for_each_run(name: str) -> None:
 @pytest.mark.parametrize("name", seeing("terms"))
 def test_without_a_valid_term_an_active_ratio_is_undefined(name: str) -> None:
     nothing = LossTerms(torch.ones(3), torch.zeros(3, dtype=torch.bool))
-    same = () if name == "active_ratio" else (torch.tensor([True, False, True]),)
+    same = (torch.tensor([True, False, True]),) if name in RATIOS[1:] else ()
     assert DIAGNOSTICS[name].function(nothing, *same).isnan()
+
+
+def test_residual_mass_is_the_mean_over_valid_terms_of_each_run() -> None:
+    random = torch.Generator().manual_seed(0)
+    values, valid = torch.rand(2, 3, 4, generator=random), torch.rand(2, 3, 4, generator=random) < 0.7
+    values[~valid] = torch.nan  # a loss of one's own may return anything there
+    each = residual_mass(LossTerms(values, valid), runs=1)
+    for run in range(2):
+        kept = values[run][valid[run]].tolist()
+        assert each[run].item() == pytest.approx(sum(kept) / len(kept))
+    hinges = LossTerms((values > 0.5).float(), valid)
+    torch.testing.assert_close(residual_mass(hinges), active_ratio(hinges).double())
 
 
 # gradients --------------------------------------------------------------------------------------------------
@@ -197,6 +215,9 @@ GRADIENTS: dict[str, Callable[..., float]] = {
     "gradient_norm_embedding_tangential": lambda gradient, z: reference.mean(
         [float((g - (g @ at) * at).norm()) for g, at in zip(gradient, z, strict=True)]
     ),
+    "proxy_gradient_norm": lambda parts: math.sqrt(sum(x * x for part in parts for x in part.flatten().tolist())),
+    "gradient_signal_fraction": lambda total, squares: float(((total / 5) ** 2).sum()) / (float(squares) / 5),
+    "update_norm": lambda before, after: float((after - before).norm()),
     "update_ratio": lambda before, after: float((after - before).norm() / before.norm()),
 }
 
@@ -209,21 +230,135 @@ def test_norms_equal_the_loop_for_each_run(name: str) -> None:
         return torch.randn(2, *shape, generator=random, dtype=torch.float64)
 
     arguments: tuple[Any, ...]
-    if name in ("gradient_norm", "gradient_norm_tensor_mean"):
+    options: dict[str, Any] = {}
+    if name in ("gradient_norm", "gradient_norm_tensor_mean", "proxy_gradient_norm"):
         arguments = ([drawn(4, 3), drawn(4), drawn(2, 4)],)
         each = DIAGNOSTICS[name].function(*arguments, runs=1)
         alone = [([part[run] for part in arguments[0]],) for run in range(2)]
-    elif name == "update_ratio":
-        arguments = (drawn(20), drawn(20))
-        each = DIAGNOSTICS[name].function(*arguments)
-        alone = [tuple(part[run] for part in arguments) for run in range(2)]
     else:
-        arguments = (drawn(6, 3), normalize(drawn(6, 3), dim=-1))[: 2 if "tangential" in name else 1]
-        each = DIAGNOSTICS[name].function(*arguments)
+        if name.startswith("update"):
+            arguments = (drawn(20), drawn(20))
+        elif name == "gradient_signal_fraction":
+            arguments, options = (drawn(20), drawn().square()), {"steps": 5}
+        else:
+            arguments = (drawn(6, 3), normalize(drawn(6, 3), dim=-1))[: 2 if "tangential" in name else 1]
+        each = DIAGNOSTICS[name].function(*arguments, **options)
         alone = [tuple(part[run] for part in arguments) for run in range(2)]
     for run in range(2):
         assert each[run].item() == pytest.approx(GRADIENTS[name](*alone[run]), rel=1e-12)
-        assert DIAGNOSTICS[name].function(*alone[run]).item() == pytest.approx(each[run].item(), rel=1e-12)
+        assert DIAGNOSTICS[name].function(*alone[run], **options).item() == pytest.approx(each[run].item(), rel=1e-12)
+
+
+# gradient norms of samples and terms, weights of pairs ------------------------------------------------------
+
+
+def naive_share(norms: list[float], share: float) -> float:
+    """The smallest group that carries the share, among all groups."""
+    sizes = [
+        size
+        for size in range(1, len(norms) + 1)
+        if any(sum(group) >= share * sum(norms) - 1e-9 for group in itertools.combinations(norms, size))
+    ]
+    return sizes[0] / len(norms)
+
+
+def naive_effective_share(norms: list[float]) -> float:
+    shares = [norm / sum(norms) for norm in norms if norm]
+    return math.exp(-sum(share * math.log(share) for share in shares)) / len(norms)
+
+
+def naive_greedy(norms: list[float], happy: list[float]) -> float:
+    counted = [(norm, one) for norm, one in zip(norms, happy, strict=True) if not math.isnan(one)]
+    return sum(norm * one for norm, one in counted) / sum(norm for norm, _ in counted)
+
+
+def naive_satisfied_share(happy: list[float]) -> float:
+    return reference.mean([one for one in happy if not math.isnan(one)])
+
+
+def naive_histogram(weights: list[float]) -> list[float]:
+    counts = dict.fromkeys(range(-5, 3), 0)
+    for weight in weights:
+        relative = weight / reference.mean(weights)
+        counts[min(max(math.floor(math.log10(relative)), -5), 2) if relative else -5] += 1
+    return [count / len(weights) for count in counts.values()]
+
+
+HAPPY = [1.0, 0.0, math.nan, 1.0, 0.25, 0.0, math.nan, 1.0]
+VALID = [True, True, False, True, True, True, True, False]
+
+NORMS: dict[str, Callable[[list[float]], Any]] = {
+    "gradient_share_90": lambda norms: naive_share(norms, 0.9),
+    "gradient_share_curve": lambda norms: [naive_share(norms, percent / 100) for percent in range(10, 101, 10)],
+    "gradient_participation": lambda norms: sum(norms) ** 2 / (len(norms) * sum(norm * norm for norm in norms)),
+    "gradient_effective_share": naive_effective_share,
+    "greedy_fraction": lambda norms: naive_greedy(norms, HAPPY),
+    "satisfied_share": lambda norms: naive_satisfied_share(HAPPY),
+    "greedy_ratio": lambda norms: naive_greedy(norms, HAPPY) / naive_satisfied_share(HAPPY),
+    "relative_activity": lambda norms: [
+        sum(norm > 20 * 10.0**-e for norm, ok in zip(norms, VALID, strict=True) if ok) / sum(VALID) for e in (1, 2, 3)
+    ],
+}
+
+WEIGHTS: dict[str, Callable[[list[float]], Any]] = {
+    "pair_weight_mean": reference.mean,
+    "pair_weight": naive_histogram,
+    "pair_weight_positive": lambda weights: sum(w for w, ok in zip(weights, VALID, strict=True) if ok) / sum(weights),
+}
+
+
+def of_values(name: str, values: Tensor) -> Tensor:
+    """A diagnostic of norms or weights (..., 8)."""
+    happy = torch.tensor(HAPPY, dtype=torch.float64).expand_as(values)
+    beside: dict[str, tuple[Any, ...]] = {
+        "greedy_fraction": (happy,),
+        "greedy_ratio": (happy,),
+        "relative_activity": (torch.tensor(VALID), 20.0),
+        "pair_weight_positive": (torch.tensor(VALID),),
+    }
+    given = (happy,) if name == "satisfied_share" else (values, *beside.get(name, ()))
+    found: Tensor = DIAGNOSTICS[name].function(*given)
+    return found
+
+
+def values_of(seed: int) -> Tensor:
+    """Values over six decades, one of them 0."""
+    random = torch.Generator().manual_seed(seed)
+    values = 10 ** (6 * torch.rand(3, 8, generator=random, dtype=torch.float64) - 4)
+    values[:, 5] = 0
+    return values
+
+
+@pytest.mark.parametrize("name", [*seeing("norms"), *seeing("weights")])
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_made_of_norms_or_weights_equals_its_naive_twin_for_each_run(name: str, seed: int) -> None:
+    values = values_of(seed)
+    found = of_values(name, values)
+    for run, one in enumerate(values):
+        np.testing.assert_allclose(found[run].numpy(), (NORMS | WEIGHTS)[name](one.tolist()), rtol=1e-12)
+        torch.testing.assert_close(of_values(name, one), found[run])
+
+
+@pytest.mark.parametrize("name", [*seeing("norms"), *seeing("weights")])
+def test_all_but_a_mean_and_what_has_a_bound_is_free_of_the_losss_scale(name: str) -> None:
+    values = values_of(0)
+    found = of_values(name, 1e-30 * values)
+    if name == "pair_weight_mean":
+        torch.testing.assert_close(found, 1e-30 * of_values(name, values))
+    elif name == "relative_activity":
+        assert not found.any()
+    else:
+        torch.testing.assert_close(found, of_values(name, values))
+
+
+@pytest.mark.parametrize("name", [*seeing("norms"), *seeing("weights")])
+def test_where_nobody_has_a_gradient_there_is_nothing_to_share(name: str) -> None:
+    found = of_values(name, torch.stack([torch.zeros(8), torch.ones(8)]))
+    assert not found[1].isnan().any()
+    if name in ("relative_activity", "pair_weight_mean"):
+        assert not found[0].any()
+    elif name != "satisfied_share":
+        assert found[0].isnan().all()
 
 
 # histories --------------------------------------------------------------------------------------------------
@@ -240,6 +375,7 @@ HISTORIES: dict[str, Callable[[list[float]], float | None]] = {
     "loss_decay_epoch": lambda losses: next(
         (epoch for epoch in range(1, len(losses)) if losses[epoch] <= 0.1 * losses[0]), None
     ),
+    "loss_decay_epoch_excess": lambda losses: HISTORIES["loss_decay_epoch"](losses),
     "compaction_epoch": lambda ratios: (
         next(place for place, covered in enumerate(naive_compaction(ratios)) if covered >= 0.5)
         / 100_000 * (len(ratios) - 1)

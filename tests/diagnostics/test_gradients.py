@@ -11,6 +11,9 @@ from losscope.diagnostics import (
     gradient_norm,
     gradient_norm_embedding,
     gradient_norm_embedding_tangential,
+    gradient_signal_fraction,
+    tangential_norms,
+    update_norm,
     update_ratio,
 )
 
@@ -46,3 +49,33 @@ def test_norms_scale_with_the_loss_and_the_update_ratio_of_adam_does_not() -> No
         ratios.append(update_ratio(before, weights.detach()).item())
     assert norms[1] == pytest.approx(100 * norms[0])
     assert ratios[1] == pytest.approx(ratios[0]) == pytest.approx(1e-2)
+
+
+def test_the_mean_over_samples_is_of_the_norms_of_samples() -> None:
+    z = normalize(torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(0)), dim=-1)
+    gradient = torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(1))
+    norms = tangential_norms(gradient, z)
+    assert norms.shape == (2, 6)
+    assert torch.equal(gradient_norm_embedding_tangential(gradient, z), norms.mean(-1))
+
+
+def test_the_signal_fraction_is_1_for_steps_that_agree_and_one_over_their_number_for_noise() -> None:
+    random = torch.Generator().manual_seed(0)
+    noise = torch.randn(50, 20_000, generator=random, dtype=torch.float64)
+
+    def fraction(steps: torch.Tensor) -> float:
+        squares = steps.square().sum(-1).sum()
+        return float(gradient_signal_fraction(steps.sum(0), squares, len(steps)).item())
+
+    assert fraction(noise[:1].expand(50, -1)) == pytest.approx(1)
+    assert fraction(noise) == pytest.approx(1 / 50, rel=0.05)
+    assert fraction(1e3 * noise) == pytest.approx(fraction(noise))  # free of the loss's scale
+    assert fraction(torch.stack([noise[0], -noise[0]])) == 0
+    assert gradient_signal_fraction(torch.zeros(3), torch.tensor(0.0), 4).isnan()
+
+
+def test_an_update_has_one_norm_and_its_ratio_to_the_parameters() -> None:
+    before = torch.tensor([[3.0, 4.0], [0.6, 0.8]])
+    after = before + torch.tensor([0.3, 0.4])
+    assert update_norm(before, after).tolist() == pytest.approx([0.5, 0.5])
+    assert update_ratio(before, after).tolist() == pytest.approx([0.1, 0.5])

@@ -6,11 +6,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from losscope.diagnostics.concentration import (
+    gradient_effective_share,
+    gradient_participation,
+    gradient_share,
+    gradient_share_90,
+    gradient_share_curve,
+)
 from losscope.diagnostics.gradients import (
     gradient_norm,
     gradient_norm_embedding,
     gradient_norm_embedding_tangential,
     gradient_norm_tensor_mean,
+    gradient_signal_fraction,
+    tangential_norms,
+    update_norm,
     update_ratio,
 )
 from losscope.diagnostics.greediness import (
@@ -20,7 +30,11 @@ from losscope.diagnostics.greediness import (
     compaction_area,
     compaction_epoch,
     loss_decay_epoch,
+    relative_activity,
+    residual_mass,
 )
+from losscope.diagnostics.greedy import greedy_fraction, greedy_ratio, satisfied, satisfied_share
+from losscope.diagnostics.pair_weights import pair_weight, pair_weight_mean, pair_weight_positive
 from losscope.diagnostics.separation import (
     centroid_cosine_max,
     centroid_cosine_mean,
@@ -49,10 +63,13 @@ from losscope.diagnostics.variance import (
 
 @dataclass(frozen=True)
 class Diagnostic:
-    """One line of the table: what it computes, from what, in which unit; `higher` says what a larger value means."""
+    """One line of the table: what it computes, from what, in which unit; `higher` says what a larger value means.
+
+    sees   norms: gradient norms of samples or terms; weights: pair weights
+    """
 
     function: Callable[..., Any]
-    sees: Literal["embeddings", "terms", "gradients", "history"]
+    sees: Literal["embeddings", "terms", "gradients", "norms", "weights", "history"]
     unit: str
     higher: str
 
@@ -71,6 +88,18 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
         "share of valid negative pairs",
         "more negatives are nearer than the margin",
     ),
+    "residual_mass": Diagnostic(
+        residual_mass,
+        "terms",
+        "share of a term's goal",
+        "terms are farther from their goals; the active ratio of a hinge",
+    ),
+    "relative_activity": Diagnostic(
+        relative_activity,
+        "norms",
+        "share of valid terms",
+        "more terms have a gradient above 10^-item of the largest possible",
+    ),
     "gradient_norm": Diagnostic(gradient_norm, "gradients", "loss per parameter", "larger gradients"),
     "gradient_norm_tensor_mean": Diagnostic(
         gradient_norm_tensor_mean, "gradients", "loss per parameter", "larger gradients"
@@ -84,7 +113,45 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
         "loss per embedding",
         "samples are moved more along the sphere",
     ),
+    "proxy_gradient_norm": Diagnostic(
+        gradient_norm, "gradients", "loss per parameter", "larger gradients of the class vectors"
+    ),
+    "gradient_signal_fraction": Diagnostic(
+        gradient_signal_fraction,
+        "gradients",
+        "share of the squared norm",
+        "steps pull alike; 1/steps where all is noise",
+    ),
+    "update_norm": Diagnostic(update_norm, "gradients", "parameter", "larger steps"),
     "update_ratio": Diagnostic(update_ratio, "gradients", "share of the parameters' norm", "larger steps"),
+    "gradient_share_90": Diagnostic(
+        gradient_share_90, "norms", "share of samples", "more samples carry the gradient; nobody stands out at 0.9"
+    ),
+    "gradient_share_curve": Diagnostic(
+        gradient_share_curve, "norms", "share of samples", "more samples carry item percent of the gradient"
+    ),
+    "gradient_participation": Diagnostic(
+        gradient_participation, "norms", "share of samples", "samples are moved alike; 1 if equally"
+    ),
+    "gradient_effective_share": Diagnostic(
+        gradient_effective_share, "norms", "share of samples", "samples are moved alike; 1 if equally"
+    ),
+    "greedy_fraction": Diagnostic(
+        greedy_fraction, "norms", "share of the gradient norm", "more effort on satisfied samples"
+    ),
+    "satisfied_share": Diagnostic(
+        satisfied_share, "norms", "share of samples", "more samples have their own class nearest"
+    ),
+    "greedy_ratio": Diagnostic(
+        greedy_ratio, "norms", "ratio", "satisfied samples get more than others; 1 is blind to satisfaction"
+    ),
+    "pair_weight_mean": Diagnostic(
+        pair_weight_mean, "weights", "loss per cosine", "pairs are pulled and pushed harder"
+    ),
+    "pair_weight": Diagnostic(pair_weight, "weights", "share of pairs", "more weights of 10^item times the mean"),
+    "pair_weight_positive": Diagnostic(
+        pair_weight_positive, "weights", "share of the weight", "more pull relative to push"
+    ),
     "intra_class_variance": Diagnostic(intra_class_variance, "embeddings", "squared distance", "looser classes"),
     "intra_class_variance_mean": Diagnostic(
         intra_class_variance_mean, "embeddings", "squared distance", "looser classes"
@@ -144,6 +211,9 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
         within_class_effective_rank, "embeddings", "dimensions", "classes vary in more dimensions"
     ),
     "loss_decay_epoch": Diagnostic(loss_decay_epoch, "history", "epochs", "slower decay; null: never"),
+    "loss_decay_epoch_excess": Diagnostic(
+        loss_decay_epoch, "history", "epochs", "slower decay of the loss above its floor; null: never"
+    ),
     "compaction_epoch": Diagnostic(compaction_epoch, "history", "epochs", "slower compaction"),
     "compaction_area": Diagnostic(compaction_area, "history", "share of training", "slower compaction"),
 }
@@ -161,10 +231,18 @@ __all__ = [
     "compaction_epoch",
     "effective_rank",
     "fisher_ratio",
+    "gradient_effective_share",
     "gradient_norm",
     "gradient_norm_embedding",
     "gradient_norm_embedding_tangential",
     "gradient_norm_tensor_mean",
+    "gradient_participation",
+    "gradient_share",
+    "gradient_share_90",
+    "gradient_share_curve",
+    "gradient_signal_fraction",
+    "greedy_fraction",
+    "greedy_ratio",
     "inter_class_distance_cv",
     "inter_class_distance_mean",
     "inter_class_distance_mean_corrected",
@@ -180,6 +258,15 @@ __all__ = [
     "intra_inter_ratio",
     "loss_decay_epoch",
     "mean_resultant_squared",
+    "pair_weight",
+    "pair_weight_mean",
+    "pair_weight_positive",
+    "relative_activity",
+    "residual_mass",
+    "satisfied",
+    "satisfied_share",
+    "tangential_norms",
+    "update_norm",
     "update_ratio",
     "within_class_effective_rank",
     "within_variance",

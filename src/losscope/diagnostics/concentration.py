@@ -55,7 +55,7 @@ def _share(carried: Tensor, share: float) -> Tensor:
     total = carried[..., -1:]
     count = (carried < total * (share * REACHED)).sum(-1) + 1
     defined = (total > 0) & (total < torch.inf)
-    return torch.where(defined.squeeze(-1), count / carried.shape[-1], torch.nan)
+    return torch.where(defined.squeeze(-1), count.double() / carried.shape[-1], torch.nan)
 
 
 def gradient_participation(norms: Tensor) -> Tensor:

@@ -2,7 +2,9 @@
 
 A term is active if its value exceeds 1e-8, so that rounding around 0 doesn't count.
 Native active ratios are not comparable across losses: a positive pair of contrastive loss is always active, so its
-ratio can't fall below the share of positives. Source: Zeng et al. 2025 (arXiv 2510.02161), section 2.3.
+ratio can't fall below the share of positives, and a softmax term is never 0. Residual mass and relative activity are
+defined for all losses, the latter at three thresholds, since it depends on them.
+Source: Zeng et al. 2025 (arXiv 2510.02161), section 2.3.
 """
 
 from __future__ import annotations
@@ -11,11 +13,15 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
+import torch
 from torch import Tensor
 
 from losscope.types import LossTerms
 
 ACTIVE_ABOVE = 1e-8
+
+EXPONENTS = (1, 2, 3)
+"""Thresholds of the relative activity, as negative powers of ten."""
 
 
 def active_ratio(terms: LossTerms, *, runs: int = 0) -> Tensor:
@@ -32,6 +38,30 @@ def active_ratio_positive(terms: LossTerms, same: Tensor, *, runs: int = 0) -> T
 def active_ratio_negative(terms: LossTerms, same: Tensor, *, runs: int = 0) -> Tensor:
     """Active ratio of the negative pairs; `same` as in Pairs."""
     return active_ratio(LossTerms(terms.values, terms.valid & ~same), runs=runs)
+
+
+def residual_mass(residuals: LossTerms, *, runs: int = 0) -> Tensor:
+    """Mean over valid terms of their distance from their goal, 0 to 1 (`Loss.residual`); NaN where no term is valid.
+
+    For a hinge, whose residual is 1 above 0, the active ratio: the one number that both kinds of loss have.
+    """
+    values = torch.where(residuals.valid, residuals.values, 0.0).double().flatten(runs)
+    return values.sum(-1) / residuals.valid.flatten(runs).sum(-1)
+
+
+def relative_activity(
+    norms: Tensor, valid: Tensor, bound: float | Tensor, exponents: Sequence[int] = EXPONENTS
+) -> Tensor:
+    """Share of valid terms whose tangential gradient exceeds 10^-e of the loss's `bound`, for each exponent e.
+
+    norms, valid (..., terms); bound a number or (...), of one term's gradient with respect to its anchor
+    (`Card.bound`); (..., exponents). NaN where no term is valid or nothing bounds the gradient. Depends on the loss's
+    scale: at temperature 0.07 a hundredth is a gradient of 0.29.
+    """
+    limit = torch.as_tensor(bound, dtype=torch.float64, device=norms.device)
+    above = [(valid & (norms > (10.0**-exponent * limit).unsqueeze(-1))).sum(-1) for exponent in exponents]
+    shares = torch.stack(above, dim=-1).double() / valid.sum(-1, keepdim=True)
+    return torch.where(limit.isfinite().unsqueeze(-1), shares, torch.nan)
 
 
 def loss_decay_epoch(losses: Sequence[float], *, share: float = 0.1, floor: float = 0.0) -> int | None:
