@@ -99,7 +99,7 @@ def test_splits_with_the_same_inputs_are_embedded_once() -> None:
     splits = SplitInputs(datasets, "cpu", torch.float32)
     assert sorted(splits.inputs) == ["heldout", "train"]
     stack = build(given)
-    found = splits.embed(stack)
+    found = splits.embed(stack, lambda split: True)
     assert sorted(found) == ["heldout", "train", "train_clean"]
     assert found["train"].embeddings is found["train_clean"].embeddings
     for run, dataset in enumerate(datasets):
