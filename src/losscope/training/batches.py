@@ -44,7 +44,7 @@ class Sampler:
     """Plans the epochs of a stack of runs: `labels` (runs, samples) of the training split, one seed for each run.
 
     `labels` become places 0, 1, ... of the sorted classes of the stack (an outlier stays -1), which class vectors
-    share.
+    share. Raises InvalidStudy where the runs have other classes, so that those would be other ones alone.
     """
 
     def __init__(
@@ -58,6 +58,12 @@ class Sampler:
         self.seeds, self.batch, self.loss, self.device = seeds, batch, loss, device
         known = np.unique(labels[labels != OUTLIER])
         self.classes = len(known)
+        own = [len(np.unique(row[row != OUTLIER])) for row in labels]
+        if (loss.proxies or loss.blocks or loss.module) and min(own) < self.classes:
+            raise InvalidStudy(
+                f"the training labels of the seeds of a stack have {own} classes, {self.classes} together; runs of a loss "
+                "that counts classes need the same ones to train together: repeat the command with --set protocol.chunk=1"
+            )
         self.labels = np.where(labels == OUTLIER, OUTLIER, np.searchsorted(known, labels))
         self.index = [ClassIndex(row) for row in self.labels] if batch.draws_partners else []
 
