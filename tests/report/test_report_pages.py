@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import gzip
 import html
 import io
 import json
@@ -88,6 +90,16 @@ def test_both_pages_and_json_carry_the_same_numbers(write_record: Any) -> None:
     assert {found["code"] for found in document["findings"] if found["fired"]} >= {"few-seeds", "equal-margin"}
 
 
+def download(body: str) -> str:
+    """The text of the CSV that a figure offers."""
+    (link,) = re.findall(r'class="download"[^>]* href="data:([^"]+)"', body)
+    kind, content = html.unescape(link).split(",", 1)
+    if kind == "application/gzip;base64":
+        return gzip.decompress(base64.b64decode(content)).decode()
+    assert kind == "text/csv;charset=utf-8"
+    return unquote(content)
+
+
 def test_every_figure_has_its_table_and_its_csv(write_record: Any) -> None:
     folder = write_record()
     page = write_report(folder)[0].read_text()
@@ -97,8 +109,7 @@ def test_every_figure_has_its_table_and_its_csv(write_record: Any) -> None:
         assert f'<table id="{name}-numbers">' in body
         assert "<figcaption>" in body
         assert re.search(r'role="img" aria-label="[^"]{20,}"', body)
-        (link,) = re.findall(r'href="data:text/csv;charset=utf-8,([^"]+)"', body)
-        rows = list(csv.reader(io.StringIO(unquote(html.unescape(link)))))
+        rows = list(csv.reader(io.StringIO(download(body))))
         assert len(rows) > 20
         assert len({len(row) for row in rows}) == 1
 

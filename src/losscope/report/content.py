@@ -19,7 +19,8 @@ from losscope.report.figures.response import response_figure
 from losscope.report.figures.training import training_figure
 from losscope.report.figures.variance import variance_figure
 from losscope.report.headline import Headline, headline
-from losscope.report.paper import paper_tables
+from losscope.report.paper import has_measurements, paper_tables
+from losscope.report.paper_b import PaperB, paper_b
 from losscope.report.protocol import data_table, losses_table, protocol_table, studies_table
 from losscope.report.summary import Summary
 from losscope.report.tables import Table, overview
@@ -38,6 +39,8 @@ class Content:
     losses: Table
     studies: Table
     paper: Mapping[int, Table]
+    paper_b: PaperB | None
+    unmeasured: frozenset[int]  # tables of paper A that hold nothing of a report on paper B, and wait to be opened
     planes: tuple[Figure, ...]
     variances: tuple[Figure, ...]
     trainings: tuple[Figure, ...]
@@ -51,12 +54,14 @@ class Content:
     @property
     def figures(self) -> tuple[Figure, ...]:
         """All figures, in order."""
-        return *self.planes, *self.variances, *self.trainings, *filter(None, [self.response])
+        of_paper_b = self.paper_b.figures if self.paper_b else ()
+        return *of_paper_b, *self.planes, *self.variances, *self.trainings, *filter(None, [self.response])
 
 
 def content(summary: Summary) -> Content:
     """Every part, computed from the summary."""
     found = findings(summary)
+    of_paper_a, of_paper_b = paper_tables(summary), paper_b(summary)
     numbered = list(enumerate(summary.comparisons, start=1))
     datasets = [part.dataset for part in summary.comparisons]
     later = [nth for nth, part in numbered if part.dataset in datasets[: nth - 1]]
@@ -69,7 +74,11 @@ def content(summary: Summary) -> Content:
         protocol=protocol_table(summary),
         losses=losses_table(summary),
         studies=studies_table(summary),
-        paper=paper_tables(summary),
+        paper=of_paper_a,
+        paper_b=of_paper_b,
+        unmeasured=frozenset(
+            number for number, table in of_paper_a.items() if of_paper_b and not has_measurements(table)
+        ),
         planes=tuple(plane_figure(part, f"plane-{nth}") for nth, part in numbered if part.planes),
         variances=tuple(variance_figure(part, f"variance-{nth}") for nth, part in numbered if part.class_variances),
         trainings=tuple(training_figure(part, f"training-{nth}") for nth, part in numbered if part.curves),

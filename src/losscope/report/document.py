@@ -8,6 +8,7 @@ from typing import Any
 from losscope.report.cards import cards_document
 from losscope.report.content import Content
 from losscope.report.measures import BY_KEY
+from losscope.report.paper_b.document import paper_b_document
 from losscope.report.summary import Comparison, Difference, Estimate, Summary
 from losscope.table import SCHEMA_VERSION
 
@@ -41,6 +42,7 @@ def document(summary: Summary, content: Content) -> dict[str, Any]:
         ],
         "cards": cards_document(summary),
         "estimates": [row for comparison in summary.comparisons for row in _estimates(comparison)],
+        "paper_b": paper_b_document(content.paper_b) if content.paper_b else None,
         "differences": [_difference(found) for found in summary.differences],
     }
 

@@ -30,6 +30,11 @@ def paper_tables(summary: Summary) -> dict[int, Table]:
     return {entry["number"]: _table(summary, entry) for entry in paper()["table"]}
 
 
+def has_measurements(table: Table) -> bool:
+    """Whether any row is of this report and not only the paper's."""
+    return any(row.subject for group in table.groups for row in group.rows)
+
+
 def _table(summary: Summary, entry: Mapping[str, Any]) -> Table:
     measures = [BY_KEY[key] for key in entry["columns"]]
     printed = [any(part[loss][place] for part in entry["dataset"] for loss in LOSSES) for place in range(len(measures))]

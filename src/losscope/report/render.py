@@ -27,7 +27,9 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(cell=cell, csv_url=csv_url, spans=spans, looks=looks, breakable=breakable)
+    environment.filters.update(
+        cell=cell, csv_url=csv_url, spans=spans, looks=looks, breakable=breakable, packed_url=packed_url
+    )
     environment.globals["glossary"] = glossary()
     return environment
 
@@ -66,6 +68,11 @@ def packed(content: bytes) -> str:
 def csv_url(text: str) -> str:
     """CSV as the address of a download."""
     return "data:text/csv;charset=utf-8," + quote(text, safe="/,.:;=-_()+")
+
+
+def packed_url(text: str) -> str:
+    """A long CSV, compressed, as the address of a download: whole pages stay small."""
+    return "data:application/gzip;base64," + packed(text.encode())
 
 
 def cell(text: str) -> str:

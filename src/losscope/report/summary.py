@@ -114,6 +114,11 @@ class Comparison:
         """The estimate, or None where it is not measured."""
         return self.estimates.get((subject, measure.key))
 
+    def interval(self, subject: Subject, measure: Measure) -> Interval | None:
+        """Mean and interval over seeds, or None where there are none."""
+        estimate = self.get(subject, measure)
+        return estimate.interval if estimate else None
+
     def mean(self, subject: Subject | None, measure: Measure) -> float | None:
         """The mean over seeds, or None where there is none."""
         estimate = self.get(subject, measure) if subject else None

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from losscope.report.subjects import Subject
 from losscope.report.tables import Table
+from losscope.statistics import Interval
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Figure:
     legend: tuple[Subject, ...]
     table: Table
     csv: str
-    look: Literal["lines", "marks", "squares"] = "lines"
+    look: Literal["lines", "marks", "squares", "bars"] = "lines"
 
 
 def plain(text: str) -> str:
@@ -48,6 +49,13 @@ def plain(text: str) -> str:
 def short(values: Iterable[float]) -> list[float]:
     """Numbers with five significant digits: more than a screen shows, and small in the page."""
     return [float(f"{value:.5g}") for value in values]
+
+
+def error_bar(interval: Interval, subject: Subject) -> dict[str, Any]:
+    """Half of an interval as plotly's error bar; invisible for a single seed."""
+    half = interval.high - interval.mean if interval.high is not None else 0.0
+    return {"type": "data", "array": short([half]), "color": f"{subject.color}99", "thickness": 1.2, "width": 3,
+            "visible": half > 0}  # fmt: skip
 
 
 LOGARITHMIC: dict[str, Any] = {"type": "log", "dtick": "D2", "tickformat": "~g"}
