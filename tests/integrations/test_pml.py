@@ -287,6 +287,23 @@ def of_run(stack: Stack, run: int) -> list[Tensor]:
     return list(modules[run].parameters())
 
 
+@pytest.mark.parametrize("name", ["proxy_anchor", "fast_ap"])
+def test_the_probe_asks_a_copy_of_the_runs_own_module_in_float64(name: str) -> None:
+    stack = stack_of(NAMED[name], (3, 0))
+    kept = [one.detach().clone() for one in of_run(stack, 1)]
+    batch = points(12)
+    probed = stack.objective.probed(1, batch.float(), SEVERAL_CLASSES[:12], all_samples(SEVERAL_CLASSES[:12]))
+    terms = probed.terms(batch, probed.tuples, None)
+    torch.testing.assert_close(mean_over_valid(terms), ours(one_run(NAMED[name], 0), batch, SEVERAL_CLASSES[:12])[0])
+    assert terms.values.dtype == torch.float64
+    assert all(torch.equal(*pair) for pair in zip(kept, of_run(stack, 1), strict=True))
+    assert all(one.dtype == torch.float32 for one in of_run(stack, 1))
+    assert (probed.residual is None) == (name == "proxy_anchor")  # FastAP saturates: a term is all or nothing
+    if probed.residual is not None:
+        missed = probed.residual(batch, probed.tuples, None)
+        assert mean_over_valid(missed) == active_ratio(terms)
+
+
 @pytest.mark.parametrize("name", ["proxy_anchor", "soft_triple", "multi_similarity"])
 def test_a_stack_goes_on_from_its_checkpoint(name: str, tmp_path: Path) -> None:
     whole, first, second = (stack_of(NAMED[name], (3, 0)) for _ in range(3))
@@ -377,6 +394,10 @@ def test_a_study_of_the_named_losses_beside_one_of_this_package(tmp_path: Path) 
         mine = {row["diagnostic"] for row in rows if row["loss"] == name}
         assert {"loss", "active_ratio", "gradient_norm", "gradient_norm_embedding_tangential", "recall_at_k"} <= mine
         assert ("proxy_gradient_norm" in mine) == (name in WITH_CLASS_VECTORS)
+        probed = {row["diagnostic"]: row["value"] for row in rows if (row["loss"], row["split"]) == (name, "probe")}
+        assert {"active_ratio", "gradient_share_90", "gradient_share_curve", "greedy_ratio"} <= probed.keys()
+        assert 0 < probed["gradient_share_90"] <= 1
+        assert "pair_weight_mean" not in probed  # of similarities that only the package's own code knows
     groups = [read_json(path) for path in (tmp_path / "out").glob("groups/*/group.json")]
     told = {group["loss"]: group["own_loss"] for group in groups if group["loss"] in NAMED}
     assert told == {name: loss.fingerprint for name, loss in wrapped.items()}

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,7 +18,6 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from losscope.cards import card
-from losscope.diagnostics.greediness import ACTIVE_ABOVE
 from losscope.errors import InvalidStudy
 from losscope.losses import LOSSES
 from losscope.losses.centers import moved_centers
@@ -112,31 +113,24 @@ class Objective:
 
             return terms
 
-        residual = self.loss.residual
+        function = self._module_terms(run) if self.modules else self.loss.terms
+        missed = partial(self._missed, function) if self.loss.saturates else None
+        residual = self.loss.residual or missed
         return Probed(
-            terms=self._module_terms(run) if self.modules else of_one(self.loss.terms),
-            residual=of_one(residual) if residual else of_one(self._missed) if self.loss.saturates else None,
+            terms=of_one(function),
+            residual=of_one(residual) if residual else None,
             bound=self.bounds[run],
             embeddings=embeddings.detach().double(),
             labels=labels,
             tuples=tuples,
             proxies=None if self.proxies is None else self.proxies[run].detach().double(),
+            roles=not self.modules,
         )
 
-    def _missed(self, *batch: Any, **given: Any) -> LossTerms:
-        """A hinge's distance from its goal: all or nothing."""
-        values, valid = self.loss.terms(*batch, **given)
-        return LossTerms((values > ACTIVE_ABOVE).to(values.dtype), valid)
-
-    def _module_terms(self, run: int) -> Terms:
-        module = self.modules[run]
-
-        def terms(points: Tensor, tuples: Tuples, proxies: Tensor | None) -> LossTerms:
-            kind = next(module.parameters(), torch.empty(0)).dtype
-            values, valid = masked(module(points.to(kind), tuples))
-            return LossTerms(values.to(points.dtype), valid)
-
-        return terms
+    def _module_terms(self, run: int) -> Callable[..., LossTerms]:
+        """The terms by a copy of one run's module, in float64: the module itself may not be touched."""
+        module = deepcopy(self.modules[run]).double()
+        return lambda points, tuples: module(points, tuples)
 
     def observed(self, gradients: Sequence[Tensor]) -> dict[str, Tensor]:
         """What a step shows of its class vectors or the loss's own parameters, each (runs,)."""

@@ -11,42 +11,48 @@ the gradient:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from losscope.diagnostics.concentration import (
-    CURVE,
+from losscope.diagnostics import (
+    active_ratio,
+    active_ratio_negative,
+    active_ratio_positive,
     gradient_effective_share,
     gradient_participation,
     gradient_share_90,
     gradient_share_curve,
+    greedy_fraction,
+    greedy_ratio,
+    pair_weight,
+    pair_weight_mean,
+    pair_weight_positive,
+    relative_activity,
+    residual_mass,
+    satisfied,
+    satisfied_share,
+    tangential_norms,
 )
-from losscope.diagnostics.gradients import tangential_norms
-from losscope.diagnostics.greediness import active_ratio, active_ratio_negative, active_ratio_positive
+from losscope.diagnostics.concentration import CURVE
+from losscope.diagnostics.gradients import by_direction
+from losscope.diagnostics.greediness import ACTIVE_ABOVE, EXPONENTS
+from losscope.diagnostics.pair_weights import DECADES
 from losscope.distances import unit_length
-from losscope.errors import InvalidStudy
 from losscope.losses.reductions import mean_over_valid
 from losscope.seeds import generator
-from losscope.training.composition import balanced
 from losscope.training.records import Row
 from losscope.training.roles import anchors_apart, by_anchor, roles_apart
-from losscope.types import LossTerms, Pairs, Samples, Tuples
+from losscope.types import OUTLIER, LossTerms, Pairs, Samples, Tuples
 
 CLASSES, PER_CLASS = 16, 4
 """Of a probe batch; all triplets of 64 samples are 11,520."""
 
 NUDGE = 1e-5
 """Length of the coordinate by which similarities are varied; squared distances shift by its square."""
-
-THRESHOLDS = (1, 2, 3)
-"""Negative powers of ten: shares of the largest possible gradient above which a term counts as active."""
-
-DECADES = range(-5, 3)
-"""Powers of ten of a pair's weight over the mean weight; the first takes everything below the second."""
 
 Terms = Callable[[Tensor, Tuples, Tensor | None], LossTerms]
 
@@ -56,13 +62,17 @@ class Probed:
     """A loss on the probe batch of one run, in float64.
 
     terms     `(embeddings, tuples, proxies) -> LossTerms`, masked
-    residual  the same for each term's distance from its goal, 0 to 1
+    residual  the same for each term's distance from its goal, 0 to 1; None where the indicator of a term above 0 says it
+    saturates  whether it does
     bound     of the tangential gradient of one term; None where none is known
+    by_pair   whether the terms are a function of similarities, in any number of dimensions
     """
 
     terms: Terms
     residual: Terms | None
+    saturates: bool
     bound: float | None
+    by_pair: bool
     embeddings: Tensor  # (samples, dim), unit length unless the loss takes others
     labels: Tensor  # (samples,)
     tuples: Tuples
@@ -70,13 +80,15 @@ class Probed:
 
 
 def probe_batch(labels: np.ndarray, seed: int) -> np.ndarray | None:
-    """Rows of the probe of one seed; labels (samples,) of the training split. None where classes are too small."""
-    counts = np.unique(labels[labels >= 0], return_counts=True)[1]
-    classes = min(CLASSES, int((counts >= PER_CLASS).sum()))
-    try:
-        return balanced(labels, classes, PER_CLASS, generator(seed, "probe"))[0]
-    except InvalidStudy:
+    """Rows of the probe of one seed; labels (samples,) of the training split. Fewer classes where fewer have enough
+    samples; None where less than two have."""
+    places = [np.flatnonzero(labels == label) for label in np.unique(labels[labels != OUTLIER])]
+    large = [rows for rows in places if len(rows) >= PER_CLASS]
+    if len(large) < 2:
         return None
+    random = generator(seed, "probe")
+    chosen = random.permutation(len(large))[:CLASSES]
+    return np.concatenate([random.choice(large[place], PER_CLASS, replace=False) for place in chosen])
 
 
 def probe_rows(probed: Probed, run: int, epoch: int) -> Iterator[Row]:
@@ -92,60 +104,66 @@ def _measured(probed: Probed) -> Iterator[tuple[str, int | None, float]]:
         yield "active_ratio_positive", None, active_ratio_positive(terms, probed.tuples.same).item()
         yield "active_ratio_negative", None, active_ratio_negative(terms, probed.tuples.same).item()
     if probed.residual is not None:
-        left = probed.residual(probed.embeddings, probed.tuples, probed.proxies)
-        yield "residual_mass", None, mean_over_valid(left).item()
+        yield (
+            "residual_mass",
+            None,
+            residual_mass(probed.residual(probed.embeddings, probed.tuples, probed.proxies)).item(),
+        )
+    elif probed.saturates:
+        yield "residual_mass", None, residual_mass(LossTerms(terms.values > ACTIVE_ABOVE, terms.valid)).item()
     norms = sample_norms(probed)
     yield "gradient_norm_embedding_tangential", None, norms.mean().item()
     yield "gradient_share_90", None, gradient_share_90(norms).item()
     yield "gradient_participation", None, gradient_participation(norms).item()
     yield "gradient_effective_share", None, gradient_effective_share(norms).item()
-    for percent, share in zip(CURVE, gradient_share_curve(norms).tolist(), strict=True):
-        yield "gradient_share_curve", percent, share
-    right = satisfied(probed.embeddings, probed.labels)
-    fraction, base = (norms[right].sum() / norms.sum()).item(), right.double().mean().item()
-    yield "greedy_fraction", None, fraction
-    yield "satisfied_share", None, base
-    yield "greedy_ratio", None, fraction / base if base else float("nan")
+    yield from _items("gradient_share_curve", CURVE, gradient_share_curve(norms))
+    happy = satisfied(probed.embeddings, probed.labels)
+    yield "greedy_fraction", None, greedy_fraction(norms, happy).item()
+    yield "satisfied_share", None, satisfied_share(happy).item()
+    yield "greedy_ratio", None, greedy_ratio(norms, happy).item()
     if probed.bound is not None:
-        pulls = term_norms(probed) / probed.bound
-        for power in THRESHOLDS:
-            yield "relative_activity", power, (pulls > 10.0**-power).double().mean().item()
-    weights, positive = pair_weights(probed)
-    total = weights.sum()
-    yield "pair_weight_mean", None, weights.mean().item()
-    yield "pair_weight_positive", None, (weights[positive].sum() / total).item()
-    decade = (weights / weights.mean()).log10().floor().nan_to_num(nan=DECADES[0], neginf=DECADES[0])
-    for power in DECADES:
-        yield "pair_weight", power, (decade.clamp(DECADES[0], DECADES[-1]) == power).double().mean().item()
+        yield from _items("relative_activity", EXPONENTS, relative_activity(*term_norms(probed), probed.bound))
+    if probed.by_pair:
+        weights, positive = pair_weights(probed)
+        yield "pair_weight_mean", None, pair_weight_mean(weights).item()
+        yield "pair_weight_positive", None, pair_weight_positive(weights, positive).item()
+        yield from _items("pair_weight", DECADES, pair_weight(weights))
+
+
+def _items(name: str, items: Iterable[int], values: Tensor) -> Iterator[tuple[str, int, float]]:
+    for item, value in zip(items, values.tolist(), strict=True):
+        yield name, item, value
 
 
 def sample_norms(probed: Probed) -> Tensor:
-    """|tangential ∂L/∂z_i| (samples,)."""
+    """|tangential ∂L/∂z_i| (samples,), z_i the direction of a sample."""
     leaf = probed.embeddings.detach().requires_grad_()
     with torch.enable_grad():
         loss = mean_over_valid(probed.terms(leaf, probed.tuples, probed.proxies))
-    return tangential_norms(_gradient(loss, leaf), unit_length(probed.embeddings))
+    return _along_the_sphere(loss, leaf)
 
 
-def term_norms(probed: Probed) -> Tensor:
-    """|tangential gradient| of each valid term with respect to its first member, the others fixed. Where an anchor has
-    several terms against the same candidates it counts once, with their mean."""
-    found = []
+def term_norms(probed: Probed) -> tuple[Tensor, Tensor]:
+    """|tangential gradient| of each term with respect to its first member, the others fixed, and which terms are valid:
+    both (terms,). Where an anchor has several terms against the same candidates it counts once, with their mean."""
+    norms, valid = [], []
     for part in anchors_apart(probed.tuples):
         leaf = probed.embeddings[part.anchor].detach().requires_grad_()
         with torch.enable_grad():
             everything = torch.cat([leaf, probed.embeddings.detach()])
-            values, valid = by_anchor(probed.terms(everything, part.tuples, probed.proxies), len(leaf))
-        norms = tangential_norms(_gradient(values.sum(), leaf), unit_length(leaf.detach()))
-        found.append(norms[valid])
-    return torch.cat(found)
+            terms = by_anchor(probed.terms(everything, part.tuples, probed.proxies), len(leaf))
+        norms.append(_along_the_sphere(terms.values.sum(), leaf))
+        valid.append(terms.valid)
+    return torch.cat(norms), torch.cat(valid)
 
 
 def pair_weights(probed: Probed) -> tuple[Tensor, Tensor]:
     """|∂L/∂s_ij| of all pairs i < j of samples, or of all samples and class vectors; and which pairs are positive.
 
     For any loss that is a function of similarities or distances: an anchor's row is [z_i, α_i], a candidate's
-    [z_j, ε e_j], so that their similarity is s_ij + ε α_ij, and ∂L/∂α_ij at α = 0 is ε ∂L/∂s_ij.
+    [z_j, ε e_j], so that their similarity is s_ij + ε α_ij, and ∂L/∂α_ij at α = 0 is ε ∂L/∂s_ij. A pair that meets in
+    both roles has one similarity, and the two derivatives add up. s_ij are cosines: of embeddings of any length, whose
+    products are |z_i||z_j| s_ij, the derivative takes that factor.
     """
     points, proxies = probed.embeddings.detach(), probed.proxies
     keys = points if proxies is None else unit_length(proxies)
@@ -158,21 +176,20 @@ def pair_weights(probed: Probed) -> tuple[Tensor, Tensor]:
         else:
             terms = probed.terms(anchors, tuples, marked)
         loss = mean_over_valid(terms)
-    weights = (_gradient(loss, varied) / NUDGE).abs()
+    lengths = torch.linalg.vector_norm(points, dim=1, keepdim=True) * torch.linalg.vector_norm(keys, dim=1)
+    slopes = _gradient(loss, varied) * lengths / NUDGE
     if isinstance(probed.tuples, Samples):
         place = torch.arange(len(keys), device=keys.device)
-        return weights.flatten(), (probed.tuples.target.unsqueeze(1) == place).flatten()
+        kept = probed.tuples.valid
+        return slopes[kept].flatten().abs(), (probed.tuples.target.unsqueeze(1) == place)[kept].flatten()
     first, second = torch.triu_indices(len(points), len(points), offset=1, device=points.device)
     same = probed.labels[first] == probed.labels[second]
-    return (weights + weights.T)[first, second], same
+    return (slopes + slopes.T)[first, second].abs(), same
 
 
-def satisfied(embeddings: Tensor, labels: Tensor) -> Tensor:
-    """Which samples (samples,) of a probe have their own class nearest, by cosine and without themselves; the first of
-    several equally near ones counts."""
-    points = unit_length(embeddings)
-    similarities = (points @ points.T).fill_diagonal_(-torch.inf)
-    return labels[similarities.argmax(1)] == labels
+def _along_the_sphere(loss: Tensor, leaf: Tensor) -> Tensor:
+    """Norms (rows,) of the gradient with respect to the directions of the rows of `leaf`."""
+    return tangential_norms(*by_direction(_gradient(loss, leaf), leaf.detach()))
 
 
 def _gradient(loss: Tensor, leaf: Tensor) -> Tensor:
