@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
+from pytorch_metric_learning.samplers import MPerClassSampler
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
@@ -33,12 +34,14 @@ def mean_of_all(terms: dict[str, Tensor]) -> Tensor:
 class PmlLoop:
     """The loop that the library's documentation shows: a DataLoader, a loss module, Adam, numbers read at each step.
 
-    `observe=False` leaves the diagnostics out.
+    `observe=False` leaves the diagnostics out; `per_class` makes batches with so many samples of each class.
     """
 
-    def __init__(self, task: Task, loss: str, *, observe: bool = True) -> None:
+    def __init__(self, task: Task, loss: str, *, observe: bool = True, per_class: int | None = None) -> None:
         self.network, self.terms, self.observe = task.network(), pml_terms(loss, task), observe
-        self.loader = DataLoader(TensorDataset(task.inputs, task.labels), batch_size=task.batch, shuffle=True)
+        sampler = per_class and MPerClassSampler(task.labels, per_class, task.batch, len(task.labels))
+        samples = TensorDataset(task.inputs, task.labels)
+        self.loader = DataLoader(samples, task.batch, shuffle=not sampler, sampler=sampler)
         self.class_vectors = list(self.terms.parameters())
         groups = [{"params": list(self.network.parameters()), "weight_decay": task.weight_decay}]
         if self.class_vectors:
