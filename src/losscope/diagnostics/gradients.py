@@ -48,6 +48,16 @@ def tangential_norms(gradient: Tensor, embeddings: Tensor) -> Tensor:
     return _norms(torch.addcmul(gradient, radial, embeddings, value=-1))
 
 
+def by_direction(gradient: Tensor, embeddings: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradient with respect to the directions u/|u| of embeddings u of any length, and these directions, so that
+    `tangential_norms(*by_direction(...))` compares with embeddings of unit length. Both (..., samples, dim).
+
+    With u = |u| z and the length fixed, ∂L/∂z = |u| ∂L/∂u.
+    """
+    lengths = torch.linalg.vector_norm(embeddings, dim=-1, keepdim=True)
+    return gradient * lengths, embeddings / lengths.clamp_min(torch.finfo(embeddings.dtype).tiny)
+
+
 def gradient_norm_embedding_tangential(gradient: Tensor, embeddings: Tensor) -> Tensor:
     """Mean over samples of `tangential_norms`."""
     return tangential_norms(gradient, embeddings).mean(-1)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from losscope.cards import card
+from losscope.diagnostics.greediness import ACTIVE_ABOVE
 from losscope.errors import InvalidStudy
 from losscope.losses import LOSSES
 from losscope.losses.centers import moved_centers
@@ -124,8 +125,13 @@ class Objective:
             labels=labels,
             tuples=tuples,
             proxies=None if self.proxies is None else self.proxies[run].detach().double(),
-            roles=not self.modules,
+            roles=not self.modules and (self.loss.kind != "sample" or self.loss.proxies),
         )
+
+    def _missed(self, function: Callable[..., LossTerms], *batch: Any, **given: Any) -> LossTerms:
+        """A hinge's distance from its goal: all or nothing."""
+        values, valid = function(*batch, **given)
+        return LossTerms((values > ACTIVE_ABOVE).to(values.dtype), valid)
 
     def _module_terms(self, run: int) -> Callable[..., LossTerms]:
         """The terms by a copy of one run's module, in float64: the module itself may not be touched."""

@@ -39,7 +39,7 @@ from losscope.diagnostics import (
 )
 from losscope.diagnostics.concentration import CURVE
 from losscope.diagnostics.gradients import by_direction
-from losscope.diagnostics.greediness import ACTIVE_ABOVE, EXPONENTS
+from losscope.diagnostics.greediness import EXPONENTS
 from losscope.diagnostics.pair_weights import DECADES
 from losscope.distances import unit_length
 from losscope.losses.reductions import mean_over_valid
@@ -62,21 +62,19 @@ class Probed:
     """A loss on the probe batch of one run, in float64.
 
     terms     `(embeddings, tuples, proxies) -> LossTerms`, masked
-    residual  the same for each term's distance from its goal, 0 to 1; None where the indicator of a term above 0 says it
-    saturates  whether it does
+    residual  the same for each term's distance from its goal, 0 to 1; None where none is known
     bound     of the tangential gradient of one term; None where none is known
-    by_pair   whether the terms are a function of similarities, in any number of dimensions
+    roles     whether a row's roles can be taken apart: terms that are a function of similarities, in any dimension
     """
 
     terms: Terms
     residual: Terms | None
-    saturates: bool
     bound: float | None
-    by_pair: bool
     embeddings: Tensor  # (samples, dim), unit length unless the loss takes others
     labels: Tensor  # (samples,)
     tuples: Tuples
     proxies: Tensor | None  # (classes, dim)
+    roles: bool = True
 
 
 def probe_batch(labels: np.ndarray, seed: int) -> np.ndarray | None:
@@ -104,13 +102,8 @@ def _measured(probed: Probed) -> Iterator[tuple[str, int | None, float]]:
         yield "active_ratio_positive", None, active_ratio_positive(terms, probed.tuples.same).item()
         yield "active_ratio_negative", None, active_ratio_negative(terms, probed.tuples.same).item()
     if probed.residual is not None:
-        yield (
-            "residual_mass",
-            None,
-            residual_mass(probed.residual(probed.embeddings, probed.tuples, probed.proxies)).item(),
-        )
-    elif probed.saturates:
-        yield "residual_mass", None, residual_mass(LossTerms(terms.values > ACTIVE_ABOVE, terms.valid)).item()
+        left = probed.residual(probed.embeddings, probed.tuples, probed.proxies)
+        yield "residual_mass", None, residual_mass(left).item()
     norms = sample_norms(probed)
     yield "gradient_norm_embedding_tangential", None, norms.mean().item()
     yield "gradient_share_90", None, gradient_share_90(norms).item()
@@ -123,7 +116,7 @@ def _measured(probed: Probed) -> Iterator[tuple[str, int | None, float]]:
     yield "greedy_ratio", None, greedy_ratio(norms, happy).item()
     if probed.bound is not None:
         yield from _items("relative_activity", EXPONENTS, relative_activity(*term_norms(probed), probed.bound))
-    if probed.by_pair:
+    if probed.roles:
         weights, positive = pair_weights(probed)
         yield "pair_weight_mean", None, pair_weight_mean(weights).item()
         yield "pair_weight_positive", None, pair_weight_positive(weights, positive).item()

@@ -79,10 +79,12 @@ def by_anchor(terms: LossTerms, anchors: int) -> LossTerms:
 
 def roles_apart(tuples: Tuples, samples: int) -> Tuples:
     """The tuples over the rows [anchors, candidates], each a copy of the whole batch of `samples`."""
-    if isinstance(tuples, BatchTriplets):
-        tuples = listed(tuples)
     if isinstance(tuples, Pairs):
         return tuples._replace(second=tuples.second + samples)
+    if isinstance(tuples, BatchTriplets):
+        differs = tuples.differs.new_zeros(2 * samples, 2 * samples)
+        differs[:samples, samples:] = tuples.differs
+        return tuples._replace(positive=tuples.positive + samples, differs=differs)
     if isinstance(tuples, Triplets):
         return tuples._replace(positive=tuples.positive + samples, negative=tuples.negative + samples)
     if isinstance(tuples, Blocks):
