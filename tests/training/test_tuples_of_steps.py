@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -228,9 +227,3 @@ def test_runs_of_other_classes_stack_only_where_classes_are_not_counted(loss: st
             sampler(loss, labels, (0, 1), sampling="all_in_batch")
     else:
         assert list(sampler(loss, labels, (0, 1), sampling="all_in_batch", samples=6).epoch(1))
-
-
-def test_a_step_is_on_the_host_until_it_is_whole() -> None:
-    (step,) = sampler("n_pair", EVEN, sampling="all_in_batch", samples=64).epoch(1)
-    assert step.tuples is not None
-    assert all(isinstance(part, torch.Tensor) for part in step.tuples)

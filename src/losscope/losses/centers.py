@@ -11,7 +11,8 @@ from losscope.types import Samples
 
 
 def moved_centers(centers: Tensor, embeddings: Tensor, samples: Samples, momentum: float) -> Tensor:
-    """norm(β c + (1 - β) x̄) for each class in a batch, x̄ the mean of its embeddings; other centers as they are.
+    """norm(β c + (1 - β) x̄) for each class in a batch, x̄ the mean of its embeddings; other centers as they are, and all
+    that embeddings that are not finite would reach.
 
     centers (..., classes, dim), embeddings (..., samples, dim), β = `momentum`.
     """
@@ -20,4 +21,4 @@ def moved_centers(centers: Tensor, embeddings: Tensor, samples: Samples, momentu
     count = own.sum(-2).unsqueeze(-1)
     mean = own.transpose(-1, -2) @ embeddings / count.clamp_min(1)
     moved = unit_length(momentum * centers + (1 - momentum) * mean)
-    return torch.where((count > 0) & moved.isfinite(), moved, centers)
+    return torch.where((count > 0) & moved.isfinite().all(-1, keepdim=True), moved, centers)
