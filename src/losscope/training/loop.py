@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from losscope.diagnostics.concentration import (
     gradient_share_90,
 )
 from losscope.diagnostics.gradients import (
+    by_direction,
     gradient_norm_embedding,
     gradient_signal_fraction,
     tangential_norms,
@@ -124,21 +126,27 @@ class Stack:
         terms = self.objective.terms(embeddings, tuples)
         return embeddings, terms, tuples, self.reduced(terms, tuples)
 
+    @cached_property
+    def _probes(self) -> list[np.ndarray | None]:
+        """Rows of each run's probe."""
+        return [probe_batch(labels, seed) for labels, seed in zip(self.sampler.labels, self.sampler.seeds, strict=True)]
+
     @torch.no_grad()
     def probe(self) -> Iterator[tuple[int, Probed]]:
         """Each living run's loss on its probe as it stands now; nothing where classes are too small for one."""
-        batches = [
-            probe_batch(labels, seed) for labels, seed in zip(self.sampler.labels, self.sampler.seeds, strict=True)
-        ]
-        if any(batch is None for batch in batches):
+        sizes = [0 if batch is None else len(batch) for batch in self._probes]
+        if not any(sizes):
             return
-        rows = torch.from_numpy(np.stack([batch for batch in batches if batch is not None])).to(self.parameters.device)
+        # Probes of unequal size are embedded together: the smaller ones repeat their rows, and are cut again.
+        batches = [np.zeros(1, dtype=np.int64) if batch is None else batch for batch in self._probes]
+        rows = torch.from_numpy(np.stack([np.resize(batch, max(sizes)) for batch in batches]))
+        rows = rows.to(self.parameters.device)
         outputs = self.encoder.outputs(self.parameters, self.inputs.take(rows))
         embeddings = unit_length(outputs) if self.objective.unit_length else outputs
-        for run, labels in enumerate(self.sampler.labels_of(rows)):
-            if bool(embeddings[run].isfinite().all()):
-                tuples = all_tuples(self.objective.loss, labels, self.sampler.classes)
-                yield run, self.objective.probed(run, embeddings[run], labels, tuples)
+        for run, (points, labels, size) in enumerate(zip(embeddings, self.sampler.labels_of(rows), sizes, strict=True)):
+            if size and bool(points.isfinite().all()):
+                tuples = all_tuples(self.objective.loss, labels[:size], self.sampler.classes)
+                yield run, self.objective.probed(run, points[:size], labels[:size], tuples)
 
     @torch.no_grad()
     def floor(self, steps: int) -> Tensor | None:
@@ -187,7 +195,8 @@ class Stack:
             return {"loss": loss.detach()}
         self.signal.add(gradient, norm)
         points = embeddings.detach()
-        tangential = tangential_norms(by_embedding, points if self.objective.unit_length else unit_length(points))
+        along = (by_embedding, points) if self.objective.unit_length else by_direction(by_embedding, points)
+        tangential = tangential_norms(*along)
         moved = update_norm(before, self.parameters.detach())
         return {
             "loss": loss.detach(),
