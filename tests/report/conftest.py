@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,45 @@ GEOMETRY = {
     "intra_inter_ratio": 0.07,
     "effective_rank": 5.0,
 }
+VARIANCE = {
+    "intra_class_variance_cv": 0.3,
+    "inter_class_distance_cv": 0.2,
+    "inter_class_distance_min": 0.5,
+    "inter_class_distance_q05": 0.7,
+    "centroid_cosine_mean": 0.1,
+    "centroid_cosine_max": 0.6,
+    "within_variance": 0.2,
+    "between_variance": 0.5,
+    "mean_resultant_squared": 0.3,
+    "within_class_effective_rank": 4.0,
+    "fisher_ratio": 2.5,
+}
+PROBE = {
+    "gradient_share_90": 0.5,
+    "gradient_norm_embedding_tangential": 0.02,
+    "gradient_participation": 0.6,
+    "gradient_effective_share": 0.7,
+    "residual_mass": 0.4,
+    "active_ratio": 0.8,
+    "pair_weight_mean": 0.01,
+    "greedy_fraction": 0.5,
+    "satisfied_share": 0.8,
+    "greedy_ratio": 0.6,
+}
+PROFILES = {
+    "gradient_share_curve": {percent: 0.8 * percent / 100 for percent in range(10, 101, 10)},
+    "relative_activity": {1: 0.3, 2: 0.5, 3: 0.7},
+    "pair_weight": dict.fromkeys(range(-5, 3), 0.125),
+}
+SEVEN = [
+    {"name": "contrastive", "margin": 1.0},
+    {"name": "triplet", "margin": 1.0, "squared": [False, True]},
+    {"name": "n_pair", "scale": 10.0},
+    {"name": "info_nce", "temperature": [0.07, 0.1]},
+    {"name": "arcface", "margin": 0.5, "scale": 64.0},
+    {"name": "sup_con", "temperature": 0.1},
+    {"name": "center_contrastive", "margin": 0.2, "scale": 64.0, "center_weight": [0.0, 1.0]},
+]
 EVALUATION = {"knn_accuracy": 0.8, "linear_probe_accuracy": 0.7, "map_at_r": 0.5}
 
 Rows = list[dict[str, Any]]
@@ -51,8 +91,11 @@ def noise(*parts: object) -> float:
     return zlib.crc32(repr(parts).encode()) / 2**31 - 1
 
 
-def rows_of(place: Mapping[str, Any], run: str, seed: int, last: int) -> Rows:
-    """Measurements of one run: epochs 0 and 1 to `last`, or epoch 0 alone for the input."""
+def rows_of(place: Mapping[str, Any], run: str, seed: int, last: int, *, full: bool, validation: bool) -> Rows:
+    """Measurements of one run: epochs 0 and 1 to `last`, or epoch 0 alone for the input.
+
+    `full` adds VARIANCE in full, the probe and speeds; `validation` a split with classes of its own.
+    """
     shared = {**place, "run": run, "seed": seed, "step": None, "item": None}
     loss = f"{place['loss']}{place['variant']}" if place["loss"] != "none" else ""
     found: Rows = []
@@ -67,16 +110,18 @@ def rows_of(place: Mapping[str, Any], run: str, seed: int, last: int) -> Rows:
         found.append({**shared, "split": split, "epoch": epoch, "diagnostic": diagnostic, "item": item, "value": value})
 
     for epoch in range(last + 1):
-        for split in ("train", "heldout"):
-            for diagnostic, level in GEOMETRY.items():
+        for split in ("train", "heldout", *(["validation"] if validation else [])):
+            for diagnostic, level in {**GEOMETRY, **(VARIANCE if full else {})}.items():
                 add(split, epoch, diagnostic, None, level)
             for label in range(CLASSES):
-                add(split, epoch, "intra_class_variance", label, 0.1)
+                add(split, epoch, "intra_class_variance", label + 100 * (split == "validation"), 0.1)
         if epoch in (0, last):
             for diagnostic, level in EVALUATION.items():
                 add("heldout", epoch, diagnostic, None, level)
             for k, level in ((1, 0.6), (5, 0.8), (10, 0.9)):
                 add("heldout", epoch, "recall_at_k", k, level)
+                if validation:
+                    add("validation", epoch, "recall_at_k", k, level)
         if loss:
             for diagnostic, level in TRAINING.items():
                 add(None, epoch, diagnostic, None, level)
@@ -84,8 +129,18 @@ def rows_of(place: Mapping[str, Any], run: str, seed: int, last: int) -> Rows:
                 found.append(
                     {**shared, "split": None, "epoch": epoch, "diagnostic": "active_ratio_positive", "value": 1.0}
                 )
+            if full and epoch in (0, last):
+                for diagnostic, level in PROBE.items():
+                    add("probe", epoch, diagnostic, None, level)
+                for diagnostic, items in PROFILES.items():
+                    for item, level in items.items():
+                        add("probe", epoch, diagnostic, item, level)
     if loss:
         add(None, last, "loss_decay_epoch", None, 2.0)
+    if loss and full:
+        add("heldout", last, "compaction_epoch", None, 1.5)
+        add(None, last, "loss_decay_epoch_excess", None, 2.0)
+        add(None, 0, "loss_floor", None, 0.01)
     return found
 
 
@@ -108,8 +163,9 @@ def plane_of(run: str, epoch: int) -> Mapping[str, Sequence[Any]]:
 def write_record(tmp_path: Path) -> WriteRecord:
     """Writes a study's folder and returns it.
 
-    `status` maps (loss, variant, seed) to how a run ended; `edit` changes the measurements of a group; `running` names
-    losses whose group has begun and not ended; `fingerprint` is of the data, drawn for each seed unless it is given.
+    `full` and `validation` as in `rows_of`. `status` maps (loss, variant, seed) to how a run ended; `edit` changes the
+    measurements of a group; `running` names losses whose group has begun and not ended; `fingerprint` is of the data,
+    drawn for each seed unless it is given.
     """
 
     def write(
@@ -125,6 +181,8 @@ def write_record(tmp_path: Path) -> WriteRecord:
         fingerprint: str | None = None,
         salt: str = "",
         split_protocol: str = "fresh_draw",
+        full: bool = False,
+        validation: bool = False,
     ) -> Path:
         folder = tmp_path / name
         study: Study = parse({"name": name, "seeds": seeds, "data": datasets, "protocol": protocols, "loss": losses})
@@ -160,7 +218,7 @@ def write_record(tmp_path: Path) -> WriteRecord:
         for cell in study.cells():
             choices = [(cell.loss.name, cell.loss.variant, dict(cell.loss.hyperparameters))]
             if (cell.data, cell.protocol) not in measured:
-                choices.append(("none", "input", {}))
+                choices += [("none", variant, {}) for variant in ("input", *(["whitened"] if full else []))]
                 measured.add((cell.data, cell.protocol))
             for loss, variant, hyperparameters in choices:
                 place = {
@@ -184,7 +242,7 @@ def write_record(tmp_path: Path) -> WriteRecord:
                 rows: Rows = [
                     row
                     for run, seed in zip(runs, study.seed_list, strict=True)
-                    for row in rows_of(place, run, seed, epochs)
+                    for row in rows_of(place, run, seed, epochs, full=full, validation=validation)
                 ]
                 rows = list(edit(rows)) if edit else rows
                 write_table(group / "measurements.parquet", pa.Table.from_pylist(rows, schema=MEASUREMENT))
@@ -201,12 +259,27 @@ def write_record(tmp_path: Path) -> WriteRecord:
     return write
 
 
-def values(folder: Path, **wanted: Any) -> list[float]:
-    """Values of a record's rows with these columns, in order of seed, read without the report's code."""
+@pytest.fixture
+def write_seven(write_record: WriteRecord) -> WriteRecord:
+    """As `write_record`, of all seven losses with all that is measured of them."""
+
+    def write(name: str = "seven", **settings: Any) -> Path:
+        return write_record(name, **{"losses": SEVEN, "full": True, "fingerprint": "one and the same", **settings})
+
+    return write
+
+
+@cache
+def rows_in(folder: Path) -> Rows:
+    """All measurements of a record, read without the report's code."""
     import pyarrow.parquet as pq
 
-    rows = [row for path in folder.glob("groups/*/measurements.parquet") for row in pq.read_table(path).to_pylist()]
-    chosen = [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+    return [row for path in folder.glob("groups/*/measurements.parquet") for row in pq.read_table(path).to_pylist()]
+
+
+def values(folder: Path, **wanted: Any) -> list[float]:
+    """Values of a record's rows with these columns, in order of seed."""
+    chosen = [row for row in rows_in(folder) if all(row[key] == value for key, value in wanted.items())]
     return [row["value"] for row in sorted(chosen, key=lambda row: row["seed"])]
 
 

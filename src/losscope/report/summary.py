@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -91,6 +92,11 @@ class Comparison:
         """The variants that figures show and whose differences are tested: all, or one of each loss where they were
         tuned or are too many to be told apart."""
         return self.representatives if self.tuned or len(self.trained) > MOST_SHOWN else self.trained
+
+    @property
+    def budgets(self) -> Mapping[str, int]:
+        """Loss -> its variants."""
+        return Counter(subject.loss for subject in self.trained)
 
     def reference(self, kind: Kind) -> Subject | None:
         """The input or the untrained network, if it was measured."""

@@ -45,6 +45,7 @@ CHECKS = (
     Check("label-blind", "a contrastive loss that stalls at m²/4", outcomes.label_blind),
     Check("fitted-preset", "a protocol fitted to the numbers it is compared with", fairness.fitted),
     Check("unequal-work", "losses that had different amounts of training", fairness.unequal_work),
+    Check("unequal-budgets", "losses tuned with different numbers of variants", fairness.unequal_budgets),
     Check("equal-margin", "one margin that means different things", fairness.equal_margin),
     Check("active-by-construction", "active ratios that can't fall", fairness.active_by_construction),
     Check("memorized", "training numbers that say little about new samples", outcomes.memorized),

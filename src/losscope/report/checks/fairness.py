@@ -66,6 +66,21 @@ def equal_margin(summary: Summary) -> list[str] | None:
     ]
 
 
+def unequal_budgets(summary: Summary) -> list[str] | None:
+    """Losses that were tuned by choosing from different numbers of variants."""
+    tuned = [comparison for comparison in summary.comparisons if comparison.tuned]
+    if not tuned:
+        return None
+    said = [
+        f"{comparison.title}: {', '.join(f'{loss} {count}' for loss, count in comparison.budgets.items())}."
+        for comparison in tuned
+        if len(set(comparison.budgets.values())) > 1
+    ]
+    if not said:
+        return []
+    return ["Losses were tuned with unequal budgets: the best of more variants is better by luck alone.", *said]
+
+
 def fitted(summary: Summary) -> list[str] | None:
     """A preset that was fitted to the numbers it is compared with."""
     if not any(comparison.protocol.startswith(FITTED) for comparison in summary.comparisons):

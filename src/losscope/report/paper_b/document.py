@@ -7,7 +7,6 @@ from typing import Any
 
 from losscope.report.paper_b import PaperB
 from losscope.report.paper_b.claims import Judgement, Pairing
-from losscope.report.paper_b.tuned import budgets
 from losscope.report.subjects import Subject
 from losscope.report.summary import Comparison
 
@@ -88,8 +87,10 @@ def _pairing(found: Pairing) -> dict[str, Any]:
 
 
 def _tuned(comparison: Comparison) -> dict[str, Any]:
-    counts = budgets(comparison)
     return {
         **_place(comparison),
-        "chosen": [{**_variant(subject), "variants": counts[subject.loss]} for subject in comparison.representatives],
+        "chosen": [
+            {**_variant(subject), "variants": comparison.budgets[subject.loss]}
+            for subject in comparison.representatives
+        ],
     }

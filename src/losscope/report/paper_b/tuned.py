@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -44,16 +43,11 @@ def _row(comparison: Comparison, subject: Subject, measures: Sequence[Measure]) 
     cells = (estimate_text(estimate, comparison.epochs) for estimate in estimates)
     counts = {estimate.n for estimate in estimates if estimate}
     chosen = subject.variant.replace(",", ", ") or "the only one"
-    return Row(named(subject.loss), (chosen, str(budgets(comparison)[subject.loss]), *cells, span(counts)), subject)
-
-
-def budgets(comparison: Comparison) -> Counter[str]:
-    """Loss -> variants that it could be chosen from."""
-    return Counter(subject.loss for subject in comparison.trained)
+    return Row(named(subject.loss), (chosen, str(comparison.budgets[subject.loss]), *cells, span(counts)), subject)
 
 
 def _notes(comparison: Comparison) -> Iterator[str]:
-    counts = budgets(comparison)
+    counts = comparison.budgets
     if len(set(counts.values())) == 1:
         yield f"{comparison.title}: every loss had {next(iter(counts.values()))} variants to be chosen from."
     else:
