@@ -18,7 +18,7 @@ from losscope.diagnostics import (
 from losscope.losses.reductions import mean_over_valid
 from losscope.training.loop import activity, read
 from losscope.training.records import GroupRecord
-from losscope.training.traces import Counts, active_ratios, epoch_rows, history_rows, probe_rows, step_lines
+from losscope.training.traces import Counts, active_ratios, epoch_rows, history_rows, probe_loss_rows, step_lines
 from losscope.types import Pairs
 from stacks import COMBINATIONS, build, cell
 
@@ -81,6 +81,16 @@ def test_epoch_rows_are_means_over_steps_and_ratios_pool_over_terms() -> None:
     assert all(row[1] is None and row[2] == 4 and row[4] is None for row in epoch_rows(given, 4))
 
 
+def test_a_step_without_gradient_is_left_out_of_the_mean_share() -> None:
+    """Every hinge met: nobody has a share of nothing. A loss that is not a number stays one."""
+    given = trace(loss=[[0.0, 1.0], [2.0, math.nan]], gradient_share_90=[[math.nan, 0.5], [0.25, math.nan]],
+                  terms=[[4, 4], [4, 4]], active=[[0, 4], [4, 4]])  # fmt: skip
+    rows = {(run, name): value for run, _, _, name, _, value in epoch_rows(given, 1)}
+    assert rows[0, "gradient_share_90"] == 0.25
+    assert rows[0, "loss"] == 1
+    assert math.isnan(rows[1, "loss"])
+
+
 def test_step_lines_go_on_counting() -> None:
     given = trace(loss=[[1.0, 2.0], [3.0, 6.0]], terms=[[4, 4], [4, 4]], active=[[4, 2], [1, 0]])
     lines = step_lines(given, epoch=3, first_step=10)
@@ -91,7 +101,7 @@ def test_step_lines_go_on_counting() -> None:
 
 
 def test_probe_rows_are_the_mean_loss() -> None:
-    rows = list(probe_rows(trace(loss=[[1.0, 2.0], [3.0, 6.0]]), 7))
+    rows = list(probe_loss_rows(trace(loss=[[1.0, 2.0], [3.0, 6.0]]), 7))
     assert rows == [(0, None, 7, "loss_probe", None, 2.0), (1, None, 7, "loss_probe", None, 4.0)]
 
 

@@ -20,6 +20,9 @@ MEANS = (
 )  # fmt: skip
 """Diagnostics whose epoch row is the mean over the epoch's steps."""
 
+SHARES = ("gradient_share_90", "gradient_participation", "gradient_effective_share")
+"""Of these, what a step without any gradient (every hinge met) has none of: it is left out of the mean."""
+
 
 @dataclass
 class Counts:
@@ -77,7 +80,10 @@ def active_ratios(trace: Trace, *, pooled: bool) -> dict[str, Tensor]:
 
 def epoch_rows(trace: Trace, epoch: int) -> Iterator[Row]:
     """Means over the epoch's steps; active ratios pooled over its terms."""
-    values = {name: trace[name].mean(0) for name in MEANS if name in trace} | active_ratios(trace, pooled=True)
+    values = {
+        name: trace[name].nanmean(0) if name in SHARES else trace[name].mean(0) for name in MEANS if name in trace
+    }
+    values |= active_ratios(trace, pooled=True)
     for name, of_runs in values.items():
         for run, value in enumerate(of_runs.tolist()):
             yield run, None, epoch, name, None, value
