@@ -86,27 +86,6 @@ def test_a_batch_without_a_valid_term_gives_0_with_gradient_0(labels: list[int],
     assert not leaf.grad.any()
 
 
-@pytest.mark.parametrize("name", ["contrastive", "triplet"])
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_embeddings_are_computed_in_float32(name: str, dtype: torch.dtype) -> None:
-    half = points(dtype).requires_grad_()
-    loss = Criterion(name)(half, LABELS)
-    loss.backward()
-    assert loss.dtype == torch.float32
-    assert loss.item() == pytest.approx(Criterion(name)(half.detach().float(), LABELS).item())
-    assert half.grad is not None
-    assert half.grad.dtype == dtype
-    assert half.grad.isfinite().all()
-
-
-@pytest.mark.parametrize("name", ["contrastive", "triplet"])
-def test_autocast_outside_does_not_reach_the_distances(name: str) -> None:
-    z, criterion = points(torch.float32, 8), Criterion(name)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert (z @ z.T).dtype == torch.bfloat16  # which would round away most of a distance
-        assert criterion(z, LABELS).item() == pytest.approx(criterion(z.double(), LABELS).item(), rel=1e-6)
-
-
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int32, torch.int64])
 def test_any_integer_labels_will_do(dtype: torch.dtype) -> None:
     labels = LABELS.clamp_min(0)
@@ -125,6 +104,48 @@ def test_it_trains_a_network_and_fits_in_a_module() -> None:
         criterion(network(inputs), LABELS).backward()
         optimizer.step()
     assert criterion(network(inputs), LABELS).item() < 0.8 * first
+
+
+def test_class_vectors_are_parameters_of_unit_length() -> None:
+    torch.manual_seed(3)
+    criterion = Criterion("arcface", classes=5, dim=4)
+    torch.manual_seed(3)
+    assert torch.equal(criterion.proxies, Criterion("arcface", classes=5, dim=4).proxies)  # type: ignore[arg-type]
+    assert [tuple(one.shape) for one in criterion.parameters()] == [(5, 4)]
+    torch.testing.assert_close(criterion.proxies.norm(dim=1), torch.ones(5))  # type: ignore[union-attr]
+    assert list(Criterion("sup_con").parameters()) == []
+
+
+@pytest.mark.parametrize("name", ["arcface", "center_contrastive"])
+def test_class_vectors_train_with_a_rate_of_their_own(name: str) -> None:
+    torch.manual_seed(0)
+    network, criterion = nn.Linear(4, 3), Criterion(name, classes=3, dim=3, scale=8.0)
+    optimizer = torch.optim.Adam([
+        {"params": network.parameters(), "lr": 1e-2},
+        {"params": criterion.parameters(), "lr": 1e-1},
+    ])  # fmt: skip
+    inputs = points(torch.float32)
+    first = criterion(network(inputs), LABELS).item()
+    for _ in range(50):
+        optimizer.zero_grad()
+        criterion(network(inputs), LABELS).backward()
+        optimizer.step()
+    assert criterion(network(inputs), LABELS).item() < 0.5 * first
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 5], [0, 1, 3], [0, -2, 1]])
+def test_a_label_without_a_class_vector_is_refused(labels: list[int]) -> None:
+    criterion = Criterion("center_contrastive", classes=3, dim=4)
+    with pytest.raises(InvalidInput, match="expected 0 to 2, one of the 3 class vectors, or -1"):
+        criterion(points(torch.float32, 3), torch.tensor(labels))
+    assert criterion(points(torch.float32, 3), torch.tensor([0, -1, 2])).isfinite()
+
+
+def test_labels_of_other_losses_are_any_integers() -> None:
+    for name in ("contrastive", "triplet", "n_pair", "info_nce", "sup_con"):
+        criterion = Criterion(name)
+        named = torch.tensor([700, 700, 700, 31, 31, 8, -1, -1])
+        assert criterion(points(), named).item() == pytest.approx(criterion(points(), LABELS).item(), rel=1e-12)
 
 
 def test_its_repr_names_the_loss_and_every_value() -> None:
@@ -160,6 +181,20 @@ def test_a_loss_of_ones_own_may_leave_anything_in_invalid_terms() -> None:
         ({"loss": "triplet", "balance": "side"}, UnknownName, "did you mean 'sides'"),
         ({"loss": "contrastive", "mining": "batch_hard"}, InvalidStudy, "whose terms are pairs"),
         ({"loss": "triplet", "balance": "sides"}, InvalidStudy, "whose terms are triplets"),
+        ({"loss": "sup_con", "mining": "batch_hard"}, InvalidStudy, "whose terms are anchors"),
+        ({"loss": "arcface"}, InvalidStudy, "got classes = None, dim = None; expected their number and length"),
+        ({"loss": "arcface", "classes": 3}, InvalidStudy, "dim = None"),
+        ({"loss": "arcface", "classes": 0, "dim": 4}, InvalidStudy, "classes = 0"),
+        ({"loss": "sup_con", "classes": 3}, InvalidStudy, "has no class vectors: leave them out"),
+        ({"loss": "arcface", "classes": 3, "dim": 4, "proxy_lr": 0.1}, InvalidStudy, "a parameter group with that rate"),
+        ({"loss": "n_pair", "unit_length": False}, InvalidStudy, "use `normalize`"),
+        ({"loss": "arcface", "classes": 3, "dim": 4, "margin": -0.1}, InvalidStudy, "finite number of at least 0"),
+        ({"loss": "center_contrastive", "classes": 3, "dim": 4, "momentum": 1.0}, InvalidStudy, "a number below 1"),
+        ({"loss": "n_pair", "penalty": -1.0}, InvalidStudy, "finite number of at least 0"),
+        ({"loss": "n_pair", "scale": 0.0}, InvalidStudy, "scale = 0.0; expected a positive, finite"),
+        ({"loss": "info_nce", "temperature": 0}, InvalidStudy, "temperature = 0; expected a positive, finite"),
+        ({"loss": "sup_con", "sum_outside": 0}, InvalidStudy, "expected true or false"),
+        ({"loss": "sup_con", "temprature": 0.1}, UnknownName, "did you mean 'temperature'"),
     ],
 )  # fmt: skip
 def test_what_is_impossible_is_refused_at_once(
@@ -198,7 +233,7 @@ def test_what_no_loss_can_be_taken_of_is_refused(embeddings: Tensor, labels: Ten
         Criterion("triplet")(embeddings, labels)
 
 
-@pytest.mark.parametrize("name", ["contrastive", "triplet"])
+@pytest.mark.parametrize("name", ["contrastive", "triplet", "n_pair", "info_nce", "sup_con"])
 def test_the_loss_sees_labels_not_only_their_mean(name: str) -> None:
     """A distance (B, 1) times labels (B,) sees no difference between batches of equal class sizes."""
     given = torch.tensor([0, 0, 0, 0, 1, 1, 1, 1])

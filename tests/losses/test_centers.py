@@ -22,7 +22,8 @@ def drawn(*shape: int, seed: int = 0) -> Tensor:
 @pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
 def test_a_center_moves_to_the_mean_of_its_class(momentum: float) -> None:
     z, centers = drawn(6, 3), drawn(4, 3, seed=1)
-    moved = moved_centers(centers, z, all_samples(LABELS), momentum)
+    lengths = torch.arange(1.0, 7.0, dtype=torch.float64).unsqueeze(1)
+    moved = moved_centers(centers, z * lengths, all_samples(LABELS), momentum)  # by their directions
     for label in range(4):
         rows = [row for row, own in enumerate(LABELS.tolist()) if own == label]
         if rows:
@@ -60,6 +61,11 @@ def test_criterion_moves_centers_in_training_mode_alone() -> None:
     value = criterion(z, LABELS)
     assert torch.equal(criterion.proxies, before)
     criterion.train()
-    assert torch.equal(criterion(z, LABELS), value)  # the batch meets the centers as they were
+    leaf = z.clone().requires_grad_()
+    loss = criterion(leaf, LABELS)
+    assert torch.equal(loss, value)  # the batch meets the centers as they were
+    loss.backward()
+    assert leaf.grad is not None
+    assert leaf.grad.any()
     torch.testing.assert_close(criterion.proxies, moved_centers(before, z, all_samples(LABELS), 0.9))
     assert "proxies" in criterion.state_dict()
