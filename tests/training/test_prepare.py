@@ -10,7 +10,9 @@ import pytest
 from losscope.data import OUTLIER, Dataset, Split
 from losscope.errors import InvalidStudy
 from losscope.study import Batch, Protocol
-from losscope.training.prepare import prepare, stack
+from losscope.training.prepare import prepare, shuffled, stack
+from losscope.training.run import Place, load_datasets
+from stacks import build, cell
 
 INPUTS = np.array([[3.0, 4.0, 1.0], [0.0, 0.0, 1.0], [6.0, 8.0, 1.0], [1.0, 0.0, 1.0]], dtype=np.float32)
 LABELS = np.array([0, 1, 0, OUTLIER])
@@ -97,3 +99,31 @@ def test_seeds_of_different_sizes_don_t_stack() -> None:
     smaller = Dataset(name="d", splits={"train": Split(INPUTS[:3], LABELS[:3])}, split_protocol="p")
     with pytest.raises(InvalidStudy, match=r"sizes \[3, 4\].*chunk=1"):
         stack([dataset(), smaller], "train")
+
+
+# shuffled labels --------------------------------------------------------------------------------------------
+
+
+def test_shuffled_labels_keep_the_size_of_every_class() -> None:
+    labels = np.array([[0] * 7 + [1] * 5 + [OUTLIER] * 3, [2] * 9 + [1] * 5 + [0]])
+    found = shuffled(labels, (4, 4))
+    assert [sorted(row) for row in found.tolist()] == [sorted(row) for row in labels.tolist()]
+    assert not np.array_equal(found, labels)
+    alone = shuffled(labels[1:], (4,))
+    assert np.array_equal(alone[0], found[1])  # by the seed alone
+    assert not np.array_equal(shuffled(labels, (5, 4))[0], found[0])
+
+
+def test_labels_are_shuffled_for_training_only() -> None:
+    given = cell((0, 3), "sup_con", "customary", labels="shuffled")
+    trained, datasets = build(given), load_datasets(given, Place())
+    told = build(cell((0, 3), "sup_con", "customary"))
+    for run, dataset in enumerate(datasets):
+        labels = dataset.splits["train"].labels
+        assert np.array_equal(told.sampler.labels[run], labels)
+        assert sorted(trained.sampler.labels[run]) == sorted(labels)
+        assert np.mean(trained.sampler.labels[run] == labels) < 0.5
+    assert np.array_equal(trained.inputs.values, told.inputs.values)
+    assert np.array_equal(trained.parameters.detach(), told.parameters.detach())
+    other = build(cell((3,), "arcface", "one_tuple", labels="shuffled"))
+    assert np.array_equal(other.sampler.labels[0], trained.sampler.labels[1])  # the same for every loss of a seed

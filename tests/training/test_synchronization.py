@@ -74,6 +74,22 @@ def test_no_training_step_waits(loss: str, sampling: str, observe: bool) -> None
     assert len(traces) == len(steps) > 2
 
 
+@pytest.mark.parametrize(
+    ("loss", "options"),
+    [
+        ("n_pair", {"unit_length": False, "penalty": 0.02}),
+        ("sup_con", {"sum_outside": False}),
+        ("center_contrastive", {"momentum": 0.9}),
+    ],
+)
+def test_no_option_waits(loss: str, options: dict[str, Any]) -> None:
+    stack = build(cell((0, 1), loss, "customary", hyperparameters=options))
+    steps = list(stack.sampler.epoch(1))
+    with unwaiting():
+        for step in steps:
+            stack.train_step(step)
+
+
 def test_no_step_of_a_convnet_waits() -> None:
     stack = build(cell((0, 1), "triplet", "all_in_batch", data=DIGITS, model=Model(name="convnet", widths=(8,))))
     steps = list(stack.sampler.epoch(1))

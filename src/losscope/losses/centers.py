@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from losscope.distances import unit_length
 from losscope.types import Samples
@@ -16,7 +15,8 @@ def moved_centers(centers: Tensor, embeddings: Tensor, samples: Samples, momentu
 
     centers (..., classes, dim), embeddings (..., samples, dim), β = `momentum`.
     """
-    own = one_hot(samples.target, centers.shape[-2]).to(embeddings.dtype) * samples.valid.unsqueeze(-1)
+    places = torch.arange(centers.shape[-2], device=centers.device)
+    own = ((samples.target.unsqueeze(-1) == places) & samples.valid.unsqueeze(-1)).to(embeddings.dtype)
     own = own.expand(*embeddings.shape[:-1], centers.shape[-2])
     count = own.sum(-2).unsqueeze(-1)
     mean = own.transpose(-1, -2) @ unit_length(embeddings) / count.clamp_min(1)
