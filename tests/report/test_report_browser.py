@@ -26,7 +26,7 @@ def page_path(write_record: Any) -> Path:
 def open_page(browser: Any, page_path: Path) -> Iterator[Any]:
     contexts = []
 
-    def opened(**settings: Any) -> Any:
+    def opened(path: Path = page_path, **settings: Any) -> Any:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **settings})
         contexts.append(context)
         page = context.new_page()
@@ -35,7 +35,7 @@ def open_page(browser: Any, page_path: Path) -> Iterator[Any]:
         page.on("pageerror", lambda error: page.noise.append(str(error)))
         page.on("dialog", lambda dialog: (page.noise.append(f"dialog {dialog.message}"), dialog.dismiss()))
         page.on("request", lambda request: page.asked.append(request.url))
-        page.goto(page_path.as_uri())
+        page.goto(path.as_uri())
         return page
 
     yield opened
@@ -83,6 +83,24 @@ def test_it_fits_the_screen(open_page: Any, width: int, scheme: str) -> None:
     assert (_brightness(background) > _brightness(text)) == (scheme == "light")
     labels = page.evaluate("getComputedStyle(document.querySelector('[data-plot] .xtick text')).fill")
     assert (_brightness(labels) > 128) == (scheme == "dark")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_seven_losses_fit_the_screen(open_page: Any, write_seven: Any, width: int) -> None:
+    protocols = [{"name": "given", "epochs": 2}, {"name": "random", "epochs": 2, "labels": "shuffled"}]
+    data = [{"name": "cub200", "label": "cub200/class_disjoint"}]
+    path = write_report(write_seven(protocols=protocols, datasets=data))[0]
+    page = open_page(path, viewport={"width": width, "height": 800})
+    draw_all(page)
+    assert page.noise == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator("#seven-losses [data-plot] svg.main-svg").count() >= 7
+    names = page.locator("#seven-1 tbody th[scope=row]")
+    assert names.count() == 13
+    # No name is broken within a word: every part between places to break fits its column.
+    assert page.evaluate("[...document.querySelectorAll('#seven-1 tbody th')].every((cell) => "
+                         "cell.scrollWidth <= cell.clientWidth + 1)")  # fmt: skip
+    assert page.locator("#budget-1 .plot").bounding_box()["height"] > 13 * 25
 
 
 def _brightness(color: str) -> float:

@@ -13,13 +13,17 @@ from losscope.report.tables import Column, Group, Row, Table, span
 from losscope.statistics import Interval, mean_interval
 
 UNIT = "squared distance"
+FEW = 20
+"""Classes whose points can be told apart, with their intervals."""
+SPREAD = 0.7
+"""Width of the losses of one class, in classes."""
 
 
 def variance_figure(comparison: Comparison, anchor: str) -> Figure:
     """Does a loss loosen all classes or a few?
 
     Where each seed draws classes of its own (synthetic data), class 3 of one seed is not class 3 of another: one seed
-    is shown by class, and the mean over seeds by rank, each seed's classes sorted.
+    is shown by class, and the mean over seeds by rank, each seed's classes sorted. Many classes are shown by rank alone.
     """
     seed = comparison.seeds[0]
     counts = span([len(comparison.runs_of(subject)) for subject in comparison.shown])
@@ -29,6 +33,10 @@ def variance_figure(comparison: Comparison, anchor: str) -> Figure:
                          _by_rank(comparison))]  # fmt: skip
         how = ("Each seed draws other classes: by class one seed alone, by rank the mean over seeds of each seed's sorted "
                "classes.")  # fmt: skip
+    elif _ranked(comparison):
+        panels = [_panel("by rank, mean over seeds", "rank (1 = loosest class of its loss and seed)",
+                         _by_rank(comparison))]  # fmt: skip
+        how = "So many classes are sorted, each loss's and seed's in an order of their own."
     else:
         panels = [_panel("by class, mean over seeds", "class", _by_class(comparison))]
         how = "The classes are the same for every seed."
@@ -44,6 +52,11 @@ def variance_figure(comparison: Comparison, anchor: str) -> Figure:
         csv=_csv(comparison),
         look="marks",
     )
+
+
+def _ranked(comparison: Comparison) -> bool:
+    """Whether the numbers are by rank: classes that differ between seeds, or too many to be told apart."""
+    return comparison.drawn_per_seed or max(map(len, comparison.class_variances.values())) > FEW
 
 
 Points = Mapping[Subject, Mapping[int, Interval]]
@@ -76,34 +89,37 @@ def _by_rank(comparison: Comparison) -> Points:
 def _panel(title: str, places: str, points: Points) -> Panel:
     traces = []
     means = []
-    for subject, of in points.items():
-        traces.append(_dots(subject, of))
+    few = max(len(of) for of in points.values()) <= FEW
+    for nth, (subject, of) in enumerate(points.items()):
+        # Beside one another within a class, where there is room.
+        traces.append(_dots(subject, of, SPREAD * ((nth + 0.5) / len(points) - 0.5) if few else 0.0))
         means.append(f"{subject.label} {min(part.mean for part in of.values()):.2g} to "
                      f"{max(part.mean for part in of.values()):.2g}")  # fmt: skip
-    few = max(len(of) for of in points.values()) <= 20
     layout = {"xaxis": axis(places, **({"dtick": 1} if few else {})), "yaxis": axis(UNIT, **LOGARITHMIC)}
     return Panel(title, f"Intra-class variance {title}: {'; '.join(means)}", tuple(traces), layout)
 
 
-def _dots(subject: Subject, of: Mapping[int, Interval]) -> dict[str, Any]:
+def _dots(subject: Subject, of: Mapping[int, Interval], shift: float) -> dict[str, Any]:
     points = list(of.values())
     high = [(point.high if point.high is not None else point.mean) - point.mean for point in points]
     return {
-        "x": list(of),
+        "x": short(place + shift for place in of),
+        "customdata": list(of),
+        "hovertemplate": "%{customdata}: %{y:.3g}",
         "y": short(point.mean for point in points),
         "mode": "markers",
-        "marker": {"color": subject.color, "symbol": subject.symbol, "size": 8 if len(points) <= 20 else 4},
+        "marker": {"color": subject.color, "symbol": subject.symbol, "size": 8 if len(points) <= FEW else 4},
         "error_y": {"type": "data", "array": short(high), "color": subject.color, "thickness": 1.5, "width": 3,
-                    "visible": any(high)},
+                    "visible": any(high) and len(points) <= FEW},
         "name": plain(subject.label),
     }  # fmt: skip
 
 
 def _table(comparison: Comparison, anchor: str) -> Table:
-    """By rank where each seed has classes of its own, by class otherwise."""
-    points = _by_rank(comparison) if comparison.drawn_per_seed else _by_class(comparison)
+    """By rank or by class, as the figure."""
+    points = _by_rank(comparison) if _ranked(comparison) else _by_class(comparison)
     places = sorted({place for of in points.values() for place in of})
-    word = "rank" if comparison.drawn_per_seed else "class"
+    word = "rank" if _ranked(comparison) else "class"
     rows = [
         Row(f"{word} {place}", tuple(interval_text(of[place]) if place in of else "" for of in points.values()))
         for place in places

@@ -52,7 +52,7 @@ def greediness_figure(comparison: Comparison, anchor: str) -> Figure | None:
         where=comparison.title,
         caption=f"One batch of training samples, the same for every loss of a seed, after {comparison.epochs} epochs. Means over "
         f"n = {counts} seeds, bands and bars 95 % t intervals. Shares are free of a loss's scale; the size of the gradient is "
-        "in the table.",
+        "in the table. Pair weights are over their mean; −5 takes all smaller ones.",
         panels=tuple(panels),
         legend=under_cited_names(comparison.shown),
         table=_table(comparison, anchor),
@@ -97,7 +97,7 @@ def _weights(comparison: Comparison) -> Panel | None:
         f"Histogram of pair weights by decade; the fullest decade: {'; '.join(peaks)}",
         tuple(traces),
         {
-            "xaxis": axis("power of ten of the weight over the mean weight (−5 and below)", dtick=1),
+            "xaxis": axis("power of ten of weight / mean weight", dtick=1),
             "yaxis": axis("share of pairs", rangemode="tozero"),
         },
     )
