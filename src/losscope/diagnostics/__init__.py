@@ -19,6 +19,7 @@ from losscope.diagnostics.gradients import (
     gradient_norm_embedding_tangential,
     gradient_norm_tensor_mean,
     gradient_signal_fraction,
+    proxy_gradient_norm,
     tangential_norms,
     update_norm,
     update_ratio,
@@ -30,6 +31,7 @@ from losscope.diagnostics.greediness import (
     compaction_area,
     compaction_epoch,
     loss_decay_epoch,
+    loss_decay_epoch_excess,
     relative_activity,
     residual_mass,
 )
@@ -114,7 +116,7 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
         "samples are moved more along the sphere",
     ),
     "proxy_gradient_norm": Diagnostic(
-        gradient_norm, "gradients", "loss per parameter", "larger gradients of the class vectors"
+        proxy_gradient_norm, "gradients", "loss per parameter", "larger gradients of the class vectors"
     ),
     "gradient_signal_fraction": Diagnostic(
         gradient_signal_fraction,
@@ -212,7 +214,7 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
     ),
     "loss_decay_epoch": Diagnostic(loss_decay_epoch, "history", "epochs", "slower decay; null: never"),
     "loss_decay_epoch_excess": Diagnostic(
-        loss_decay_epoch, "history", "epochs", "slower decay of the loss above its floor; null: never"
+        loss_decay_epoch_excess, "history", "epochs", "slower decay of the loss above its floor; null: never"
     ),
     "compaction_epoch": Diagnostic(compaction_epoch, "history", "epochs", "slower compaction"),
     "compaction_area": Diagnostic(compaction_area, "history", "share of training", "slower compaction"),
@@ -257,10 +259,12 @@ __all__ = [
     "intra_class_variance_unbiased_mean",
     "intra_inter_ratio",
     "loss_decay_epoch",
+    "loss_decay_epoch_excess",
     "mean_resultant_squared",
     "pair_weight",
     "pair_weight_mean",
     "pair_weight_positive",
+    "proxy_gradient_norm",
     "relative_activity",
     "residual_mass",
     "satisfied",

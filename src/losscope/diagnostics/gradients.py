@@ -28,6 +28,11 @@ def gradient_norm(gradients: Sequence[Tensor], *, runs: int = 0) -> Tensor:
     return _norms(tensor_norms(gradients, runs=runs))
 
 
+def proxy_gradient_norm(gradients: Sequence[Tensor], *, runs: int = 0) -> Tensor:
+    """L2 norm over the class vectors, or what else a loss trains of its own."""
+    return gradient_norm(gradients, runs=runs)
+
+
 def gradient_norm_tensor_mean(gradients: Sequence[Tensor], *, runs: int = 0) -> Tensor:
     """Mean over parameter tensors of the tensor's L2 norm: the reading that fits paper A's Table 2."""
     return tensor_norms(gradients, runs=runs).mean(dim=-1)
@@ -59,7 +64,7 @@ def by_direction(gradient: Tensor, embeddings: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def gradient_norm_embedding_tangential(gradient: Tensor, embeddings: Tensor) -> Tensor:
-    """Mean over samples of `tangential_norms`."""
+    """Mean over samples of |(I - zzᵀ) ∂L/∂z|, the part that moves an embedding along the sphere (`tangential_norms`)."""
     return tangential_norms(gradient, embeddings).mean(-1)
 
 

@@ -79,6 +79,15 @@ def loss_decay_epoch(losses: Sequence[float], *, share: float = 0.1, floor: floa
     return None
 
 
+def loss_decay_epoch_excess(losses: Sequence[float], floor: float = 0.0) -> int | None:
+    """The loss-decay epoch of the loss in excess of its floor, which a loss that can't reach 0 reaches too.
+
+    >>> loss_decay_epoch_excess([2.3, 1.5, 1.4], floor=1.38), loss_decay_epoch([2.3, 1.5, 1.4])
+    (2, None)
+    """
+    return loss_decay_epoch(losses, floor=floor)
+
+
 def _progress(ratios: Sequence[float]) -> list[float] | None:
     """Share of the total change of log ratio covered by each epoch; None where there is nothing to cover."""
     if len(ratios) < 2 or not all(math.isfinite(ratio) and ratio > 0 for ratio in ratios):

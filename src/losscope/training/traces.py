@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from losscope.diagnostics import compaction_area, compaction_epoch, loss_decay_epoch
+from losscope.diagnostics import compaction_area, compaction_epoch, loss_decay_epoch, loss_decay_epoch_excess
 from losscope.training.loop import Trace
 from losscope.training.records import GroupRecord, Row
 
@@ -128,7 +128,7 @@ def history_rows(record: GroupRecord, runs: int, epoch: int, splits: Sequence[st
         defined = not math.isnan(losses[0])
         yield run, None, epoch, "loss_decay_epoch", None, loss_decay_epoch(losses) if defined else None
         if floors[run]:
-            excess = loss_decay_epoch(losses, floor=floors[run][0]) if defined else None
+            excess = loss_decay_epoch_excess(losses, floors[run][0]) if defined else None
             yield run, None, epoch, "loss_decay_epoch_excess", None, excess
     for split in splits:
         if split.startswith("train"):
