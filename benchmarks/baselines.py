@@ -1,7 +1,8 @@
 """Two ordinary loops that train one run: what the stacked loop is compared with.
 
-Both do the same work for a step as `losscope.training.loop`: the loss over all tuples of the batch, Adam, and the same
-step diagnostics.
+Both do the same work for a step as `losscope.training.loop`: the loss over all tuples of the batch, Adam, and the step
+diagnostics of `diagnostics` below. losscope's step computes more of them: how concentrated the gradient is over the
+samples, and the signal fraction of the parameter gradient.
 """
 
 from __future__ import annotations
@@ -137,7 +138,7 @@ def diagnostics(
     parameters: Sequence[Tensor],
     before: Sequence[Tensor],
 ) -> dict[str, Tensor]:
-    """The step diagnostics of losscope, under the same names."""
+    """Step diagnostics of losscope, under the same names."""
     active = {name: (values > ACTIVE_ABOVE).float() for name, values in terms.items()}
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     norms = torch.stack([gradient.norm() for gradient in gradients])
@@ -159,5 +160,6 @@ def diagnostics(
         "gradient_norm_tensor_mean": norms.mean(),
         "gradient_norm_embedding": by_embedding.norm(),
         "gradient_norm_embedding_tangential": (by_embedding - radial * embeddings).norm(dim=-1).mean(),
+        "update_norm": step,
         "update_ratio": step / size,
     }
