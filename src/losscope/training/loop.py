@@ -29,7 +29,6 @@ from losscope.diagnostics.gradients import (
     gradient_signal_fraction,
     tangential_norms,
     tensor_norms,
-    update_norm,
 )
 from losscope.diagnostics.greediness import ACTIVE_ABOVE
 from losscope.distances import unit_length
@@ -103,6 +102,7 @@ class Stack:
         self.samples = 0  # embedded in updates so far, by each run
         self.alive = torch.ones(len(parameters), dtype=torch.bool, device=parameters.device)
         self.signal = Signal(parameters)  # of the epoch that was trained last
+        self.before = torch.empty_like(self.parameters, requires_grad=False)  # kept: a fresh one costs page faults
 
     def train_epoch(self, epoch: int) -> Trace:
         """One epoch of updates."""
@@ -184,20 +184,22 @@ class Stack:
         norms = tensor_norms(self.encoder.layers(gradient), runs=1)
         norm = norms.norm(dim=-1)
         self.alive = self.alive & (loss + norm).isfinite()
-        before = self.parameters.detach().clone() if self.observe else None
+        if self.observe:
+            self.before.copy_(self.parameters.detach())
         # `where` on a mask is scalar on a CPU; a gradient that is not finite is never an alive run's.
         self.parameters.grad = gradient.nan_to_num_(0.0, 0.0, 0.0).mul_(self.alive.unsqueeze(1))
-        seen = {} if before is None else self.objective.observed(beside)
+        seen = self.objective.observed(beside) if self.observe else {}
         self.optimizer.step()
         self.objective.update(beside, self.alive)
         self.objective.follow(embeddings.detach(), tuples)
-        if before is None:
+        if not self.observe:
             return {"loss": loss.detach()}
         self.signal.add(gradient, norm)
         points = embeddings.detach()
         along = (by_embedding, points) if self.objective.unit_length else by_direction(by_embedding, points)
         tangential = tangential_norms(*along)
-        moved = update_norm(before, self.parameters.detach())
+        length = self.before.norm(dim=-1)
+        moved = self.before.sub_(self.parameters.detach()).norm(dim=-1)
         return {
             "loss": loss.detach(),
             **activity(terms, tuples),
@@ -209,7 +211,7 @@ class Stack:
             "gradient_participation": gradient_participation(tangential),
             "gradient_effective_share": gradient_effective_share(tangential),
             "update_norm": moved,
-            "update_ratio": moved / before.norm(dim=-1),
+            "update_ratio": moved / length,
             **seen,
         }
 
