@@ -23,8 +23,11 @@ format: $(VENV)/ready-dev
 	$(BIN)/ruff format src tests benchmarks examples
 	$(BIN)/ruff check --fix src tests benchmarks examples
 
-benchmarks: $(VENV)/ready-dev  ## ratios of CPU seconds against the ordinary loops; minutes
+benchmarks: $(VENV)/ready-dev  ## ratios of CPU seconds against the ordinary loops, and memory; minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.training
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.seven
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.head
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.memory
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
