@@ -112,7 +112,8 @@ def rows_of(place: Mapping[str, Any], run: str, seed: int, last: int, *, full: b
     for epoch in range(last + 1):
         for split in ("train", "heldout", *(["validation"] if validation else [])):
             for diagnostic, level in {**GEOMETRY, **(VARIANCE if full else {})}.items():
-                add(split, epoch, diagnostic, None, level)
+                compacting = 3 if full and diagnostic == "intra_inter_ratio" and not epoch else 1
+                add(split, epoch, diagnostic, None, level * compacting)
             for label in range(CLASSES):
                 add(split, epoch, "intra_class_variance", label + 100 * (split == "validation"), 0.1)
         if epoch in (0, last):

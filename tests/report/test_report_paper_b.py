@@ -201,7 +201,7 @@ def test_losses_stand_under_both_names_with_every_interval(write_seven: Any) -> 
     _, shown = of_seven(write_seven())
     table = shown.places[0].losses
     assert [row.label for row in table.groups[0].rows] == [
-        "raw input", "whitened input", "untrained network", "contrastive", "triplet squared=false", "triplet squared=true",
+        "raw input", "whitened features", "untrained network", "contrastive", "triplet squared=false", "triplet squared=true",
         "n_pair", "info_nce temperature=0.07", "info_nce temperature=0.1", "arcface", "sup_con (SCL)",
         "center_contrastive (CCL) center_weight=0.0", "center_contrastive (CCL) center_weight=1.0",
     ]  # fmt: skip
@@ -217,6 +217,28 @@ def test_an_excess_that_never_decays_is_censored(write_seven: Any, set_values: A
     table = shown.places[0].losses
     at = [column.label for column in table.columns].index("above the floor")
     assert cells(table, "n_pair")[at] == "> 3; never in 5 of 5"
+
+
+def test_a_loss_that_loosens_classes_never_compacts(write_seven: Any, set_values: Any) -> None:
+    looser = set_values(
+        lambda row: 0.9 if row["loss"] == "arcface" or (row["loss"] == "n_pair" and row["seed"] == 1) else row["value"],
+        diagnostic="intra_inter_ratio",
+        split="heldout",
+        epoch=LAST,
+    )
+    summary, shown = of_seven(write_seven(edit=looser))
+    table = shown.places[0].losses
+    at = [column.label for column in table.columns].index("compaction epoch")
+    assert cells(table, "arcface")[at] == "> 3; never in 5 of 5"
+    assert cells(table, "n_pair")[at].endswith("; never in 1 of 5")
+    figure = shown.places[0].tradeoff
+    assert figure is not None
+    assert figure.caption.endswith("Not here, because in some seeds they never compact: n_pair, arcface.")
+    assert {subject.loss for subject in figure.legend} == {"none", "untrained", *HUES} - {"arcface", "n_pair"}
+    estimate = summary.comparisons[0].estimates[
+        summary.comparisons[0].representatives[2], "compaction_epoch/evaluation/last"
+    ]
+    assert (estimate.never, sorted(estimate.values)) == ((1,), [0, 2, 3, 4])
 
 
 def test_orders_that_flip_are_read_from_the_rows(write_seven: Any, set_values: Any) -> None:
@@ -346,7 +368,7 @@ def test_shuffled_labels_are_a_baseline_and_nothing_else(write_seven: Any, value
     labels = [row.label for row in table.groups[0].rows]
     assert labels[:5] == [
         "raw input",
-        "whitened input",
+        "whitened features",
         "untrained network",
         "contrastive",
         "contrastive, labels shuffled",

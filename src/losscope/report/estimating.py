@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pyarrow.compute as pc
 
-from losscope.report.measures import CENSORED, CURVES, MEASURES, PROFILES, Measure
+from losscope.report.measures import CENSORED, COMPACTIONS, CURVES, MEASURES, PROFILES, Measure
 from losscope.report.reading import PER_CLASS, Record, Series
 from losscope.report.subjects import Subject
 from losscope.report.summary import Curve, Estimate, Plane
@@ -33,9 +33,19 @@ def estimates(of: SeriesOf, evaluation: str | None, last: int, *, trained: bool)
     for measure in MEASURES:
         series = of.get(_place(measure, evaluation))
         whose = trained or measure.where not in ("training", "probe")
-        if series and whose and (estimate := _estimate(series, measure, last)):
+        if series and whose and (estimate := _estimate(series, measure, last, _never(of, measure, evaluation, last))):
             found[measure.key] = estimate
     return found
+
+
+def _never(of: SeriesOf, measure: Measure, evaluation: str | None, last: int) -> set[int]:
+    """Seeds without compaction: their classes end looser relative to separation than they began, so that what the
+    record has is the speed of loosening."""
+    ratios = of.get((evaluation, "intra_inter_ratio", None))
+    if measure.diagnostic not in COMPACTIONS or ratios is None:
+        return set()
+    before, after = ratios.at(0), ratios.at(last)
+    return {seed for seed in before.keys() & after.keys() if after[seed] >= before[seed]}
 
 
 def _place(measure: Measure, evaluation: str | None) -> tuple[str | None, str, int | None]:
@@ -43,16 +53,17 @@ def _place(measure: Measure, evaluation: str | None) -> tuple[str | None, str, i
     return split, measure.diagnostic, measure.item
 
 
-def _estimate(series: Series, measure: Measure, last: int) -> Estimate | None:
-    """The measure at its time, over the seeds whose value is defined."""
+def _estimate(series: Series, measure: Measure, last: int, without: set[int]) -> Estimate | None:
+    """The measure at its time, over the seeds whose value is defined; `without` are seeds that never get there."""
     if measure.when == "mean over epochs":
         trained = series.epochs > 0
         seeds = set(series.seeds[trained].tolist())
         values = {seed: float(series.values[trained & (series.seeds == seed)].mean()) for seed in seeds}
     else:
         values = series.at(0 if measure.when == "start" else last)
-    defined = {seed: value for seed, value in sorted(values.items()) if math.isfinite(value)}
-    never = tuple(sorted(values.keys() - defined.keys())) if measure.diagnostic in CENSORED else ()
+    defined = {seed: value for seed, value in sorted(values.items()) if math.isfinite(value) and seed not in without}
+    lost = values.keys() - defined.keys()
+    never = tuple(sorted(lost if measure.diagnostic in CENSORED else lost & without))
     if not defined and not never:
         return None
     return Estimate(defined, None if never else mean_interval(list(defined.values())), never)

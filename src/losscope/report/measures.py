@@ -139,6 +139,9 @@ CURVES = (
 CENSORED = ("loss_decay_epoch", "loss_decay_epoch_excess")
 """Diagnostics that a run may never reach: a result, not a missing value."""
 
+COMPACTIONS = ("compaction_epoch", "compaction_area")
+"""Diagnostics that a run without compaction never reaches."""
+
 SHARE_CURVE, RELATIVE_ACTIVITY, PAIR_WEIGHTS = "gradient_share_curve", "relative_activity", "pair_weight"
 PROFILES = (SHARE_CURVE, RELATIVE_ACTIVITY, PAIR_WEIGHTS)
 """Diagnostics of the probe with a value for each item, such as a threshold."""

@@ -60,7 +60,7 @@ class Subject:
 
 INPUT = Subject("input", "none", "input", GRAYS["input"], "dot", "x", "raw input")
 FEATURES = Subject("input", "none", "input", GRAYS["input"], "dot", "x", "frozen features")
-WHITENED = Subject("whitened", "none", "whitened", GRAYS["whitened"], "dashdot", "x-open", "whitened input")
+WHITENED = Subject("whitened", "none", "whitened", GRAYS["whitened"], "dashdot", "x-open", "whitened features")
 UNTRAINED = Subject("untrained", "untrained", "", GRAYS["untrained"], "dot", "cross", "untrained network")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from losscope.report.figures import LOGARITHMIC, Figure, Panel, axis, csv_text, plain, short
 from losscope.report.formatting import interval_text
-from losscope.report.measures import CURVES
+from losscope.report.measures import CURVES, GRADIENT
 from losscope.report.subjects import Subject
 from losscope.report.summary import Comparison, Curve
 from losscope.report.tables import Column, Group, Row, Table, span
@@ -19,6 +19,8 @@ AXES: tuple[dict[str, Any], ...] = (
 )
 
 
+APART = 20
+"""Ratio of gradient norms from which a linear axis hides the small ones."""
 FEW = 5
 """Losses whose bands can lie over one another and be seen."""
 
@@ -43,12 +45,16 @@ def training_figure(comparison: Comparison, anchor: str) -> Figure:
 def _panel(comparison: Comparison, place: int) -> Panel:
     measure = CURVES[place]
     traces: list[dict[str, Any]] = []
-    ends = []
+    ends, levels = [], []
     for subject in comparison.shown:
         if curve := comparison.curves.get((subject, measure.key)):
             traces += _band(subject, curve, "33" if len(comparison.shown) <= FEW else "14")
             ends.append(f"{subject.label} ends at {interval_text(curve.points[-1])}")
-    layout = {"xaxis": axis("epoch (0 = before training)", range=[0, comparison.epochs]), "yaxis": AXES[place]}
+            levels.append(curve.points[-1].mean)
+    scale = AXES[place]
+    if measure == GRADIENT and max(levels, default=0.0) > APART * min(levels, default=0.0) > 0:
+        scale = {**scale, **LOGARITHMIC}
+    layout = {"xaxis": axis("epoch (0 = before training)", range=[0, comparison.epochs]), "yaxis": scale}
     return Panel(measure.label, f"{measure.label} over epochs: {'; '.join(ends)}", tuple(traces), layout)
 
 

@@ -91,11 +91,13 @@ def _has_both_signs(values: Iterable[float]) -> bool:
 def _sentence(found: Sequence[Flip], pairs: int) -> str:
     if not found:
         return f"Every one of {pairs} pairs of losses has the same order by relative activity at all thresholds."
+    clear = sum(flip.clear for flip in found)
     named = "; ".join(f"{cited(flip.first)} and {cited(flip.second)}" for flip in found[:LISTED])
     more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
     return (
-        f"The order by relative activity flips with the threshold in {len(found)} of {pairs} pairs of losses, clearly in "
-        f"{sum(flip.clear for flip in found)}: {named}{more}. Such an order says as much of the threshold as of the losses."
+        f"The order by relative activity flips with the threshold in {len(found)} of {pairs} pairs of losses, "
+        f"{f'clearly in {clear}' if clear else 'within the intervals'}: {named}{more}. Such an order says as much of the "
+        "threshold as of the losses."
     )
 
 

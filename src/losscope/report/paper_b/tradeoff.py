@@ -24,6 +24,9 @@ def tradeoff_figure(comparison: Comparison, anchor: str) -> Figure | None:
     if not placed:
         return None
     counts = span([len(comparison.runs_of(subject)) for subject in placed])
+    loosening = [cited(subject) for subject in comparison.trained
+                 if (speed := comparison.get(subject, COMPACTION)) and speed.never]  # fmt: skip
+    without = f" Not here, because in some seeds they never compact: {', '.join(loosening)}." if loosening else ""
     return Figure(
         anchor=anchor,
         title="Is fast compaction paid for?",
@@ -31,7 +34,7 @@ def tradeoff_figure(comparison: Comparison, anchor: str) -> Figure | None:
         caption=f"Epoch at which half of the way to the final intra/inter ratio is covered (left: fast), against Recall@1 and "
         f"intra-class variance, all on the split {comparison.evaluation} after {comparison.epochs} epochs. Points are means "
         f"over n = {counts} seeds, bars 95 % t intervals in both directions; dotted lines are what training starts from. "
-        "A trade-off would show as points that rise to the right; these few losses are no sample of losses.",
+        f"A trade-off would show as points that rise to the right; these few losses are no sample of losses.{without}",
         panels=tuple(_panel(comparison, measure, points[measure]) for measure in AGAINST if points[measure]),
         legend=under_cited_names((*_references(comparison), *placed)),
         table=_table(comparison, placed, anchor),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from losscope.report.datasets import same_data
 from losscope.report.formatting import ABSENT, interval_text, p_text
 from losscope.report.paper_b.claims import Claim, Judgement, Pairing, claims
-from losscope.report.paper_b.source import cited
+from losscope.report.paper_b.source import cited, named
 from losscope.report.summary import Comparison
 from losscope.report.tables import Column, Group, Row, Table
 from losscope.statistics import MINIMUM_SEEDS
@@ -27,7 +27,7 @@ def verdicts_table(judgements: Sequence[Judgement], comparisons: Sequence[Compar
         Column("point against"),
         Column("neither way"),
         Column("n", "seeds"),
-        Column("towards, by measure", words=True),
+        Column("towards, by part", words=True),
     )
     groups = []
     for claim in claims():
@@ -49,18 +49,24 @@ def _row(judgement: Judgement) -> Row:
             f"{judgement.word}{few}{missing}",
             *(f"{count} of {all_of_them}" for count in counts),
             str(judgement.n),
-            _by_measure(judgement),
+            _by_part(judgement),
         ),
     )
 
 
-def _by_measure(judgement: Judgement) -> str:
-    """How many comparisons of each measure point towards the claim; nothing where there is one measure."""
-    found: dict[str, list[bool]] = {}
-    for pairing in judgement.pairings:
-        found.setdefault(pairing.part.measure.label, []).append(pairing.points == "towards")
-    parts = [f"{label} {sum(towards)} of {len(towards)}" for label, towards in found.items()]
-    return "; ".join(parts) if len(parts) > 1 else ""
+def _by_part(judgement: Judgement) -> str:
+    """How many comparisons of each part of a claim point towards it; nothing where there is one part."""
+    parts = judgement.claim.parts
+    if len(parts) == 1:
+        return ""
+    one_measure = len({part.measure for part in parts}) == 1
+    said = []
+    for part in parts:
+        towards = [pairing.points == "towards" for pairing in judgement.pairings if pairing.part == part]
+        if towards:
+            name = f"than {', '.join(map(named, part.against))}" if one_measure else part.measure.label
+            said.append(f"{name} {sum(towards)} of {len(towards)}")
+    return "; ".join(said)
 
 
 def _not_measured(claim: Claim, comparisons: Sequence[Comparison]) -> Iterator[Row]:

@@ -24,7 +24,9 @@ function plots() {
 function dressed(layout) {
   const style = getComputedStyle(document.documentElement);
   const [text, grid] = ["--text", "--grid"].map((name) => style.getPropertyValue(name).trim());
-  const axis = { gridcolor: grid, zerolinecolor: grid, linecolor: grid, automargin: true };
+  // Where one axis is tied to the other, margins that follow the labels never settle.
+  const automargin = !layout.yaxis?.scaleanchor;
+  const axis = { gridcolor: grid, zerolinecolor: grid, linecolor: grid, automargin };
   return {
     ...layout,
     xaxis: { ...axis, ...layout.xaxis },
