@@ -36,7 +36,8 @@ class Model(Frozen):
 
 
 class Optimizer(Frozen):
-    """Elementwise optimizer of torch.optim; weight decay as L2 term in the gradient."""
+    """Elementwise optimizer of torch.optim; weight decay as L2 term in the gradient of the encoder, not of class vectors,
+    of which only the direction counts."""
 
     name: Literal["adam", "sgd"] = "adam"
     lr: float = Field(default=1e-3, gt=0)

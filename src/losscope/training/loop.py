@@ -183,12 +183,12 @@ class Stack:
         )
         norms = tensor_norms(self.encoder.layers(gradient), runs=1)
         norm = norms.norm(dim=-1)
-        self.alive = self.alive & (loss + norm).isfinite()
+        seen = self.objective.observed(beside)
+        self.alive = self.alive & (loss + norm + seen.get("proxy_gradient_norm", 0.0)).isfinite()
         if self.observe:
             self.before.copy_(self.parameters.detach())
         # `where` on a mask is scalar on a CPU; a gradient that is not finite is never an alive run's.
         self.parameters.grad = gradient.nan_to_num_(0.0, 0.0, 0.0).mul_(self.alive.unsqueeze(1))
-        seen = self.objective.observed(beside) if self.observe else {}
         self.optimizer.step()
         self.objective.update(beside, self.alive)
         self.objective.follow(embeddings.detach(), tuples)

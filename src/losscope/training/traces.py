@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from losscope.diagnostics import compaction_area, compaction_epoch, loss_decay_epoch, loss_decay_epoch_excess
@@ -42,7 +43,8 @@ class Counts:
         """Count one epoch of training in; `samples` is the total so far."""
         for run, terms in enumerate(trace["terms"].sum(0).tolist()):
             self.terms[run] += int(terms)
-        bad = ~(trace["loss"].isfinite() & trace["gradient_norm"].isfinite())
+        watched = [trace[name] for name in ("loss", "gradient_norm", "proxy_gradient_norm") if name in trace]
+        bad = ~torch.stack(watched).isfinite().all(0)
         for run in range(bad.shape[1]):
             if self.diverged_at[run] is None and bool(bad[:, run].any()):
                 self.diverged_at[run] = self.updates + int(bad[:, run].int().argmax()) + 1
