@@ -95,6 +95,8 @@ def _comparison(
         representatives=best or nearest_to_defaults(hyperparameters),
         tuned=best is not None,
     )
+    if comparison.shuffled:  # a baseline: its numbers are enough
+        return comparison
     pictured = [row for row in rows if row.kind != "trained" or row in comparison.shown]
     return replace(
         comparison,

@@ -79,7 +79,12 @@ def content(summary: Summary) -> Content:
         unmeasured=frozenset(
             number for number, table in of_paper_a.items() if of_paper_b and not has_measurements(table)
         ),
-        planes=tuple(plane_figure(part, f"plane-{nth}") for nth, part in numbered if part.planes),
+        planes=tuple(
+            plane_figure(part, f"plane-{nth}")
+            for nth, part in numbered
+            if part.planes
+            and not (of_paper_b and nth in later)  # many losses: a picture of each once for each data set
+        ),
         variances=tuple(variance_figure(part, f"variance-{nth}") for nth, part in numbered if part.class_variances),
         trainings=tuple(training_figure(part, f"training-{nth}") for nth, part in numbered if part.curves),
         cards=loss_cards(summary),

@@ -16,6 +16,8 @@ from losscope.statistics import mean_interval
 
 MAP_POINTS = 500
 """Points of a plane that a page holds: enough to see clusters, few enough to stay a small file."""
+MANY_PLANES = 8
+"""Planes of one figure from which each has half as many points."""
 
 SeriesOf = Mapping[tuple[str | None, str, int | None], Series]
 """(split, diagnostic, item) -> the series of one loss in one comparison."""
@@ -118,12 +120,15 @@ def planes(record: Record, dataset: str, protocol: str, subjects: Iterable[Subje
             runs[subject] = dict(sorted(found.items()))
     of_losses = [set(of) for subject, of in runs.items() if subject.kind == "trained"]
     shared = min(set.intersection(*of_losses), default=-1) if of_losses else -1
-    return {subject: _plane(record, shared if shared in of else next(iter(of)), of) for subject, of in runs.items()}
+    points = MAP_POINTS if len(runs) < MANY_PLANES else MAP_POINTS // 2
+    return {
+        subject: _plane(record, shared if shared in of else next(iter(of)), of, points) for subject, of in runs.items()
+    }
 
 
-def _plane(record: Record, seed: int, runs: Mapping[int, str]) -> Plane:
+def _plane(record: Record, seed: int, runs: Mapping[int, str], points: int) -> Plane:
     rows = record.planes.filter(pc.equal(record.planes["run"], runs[seed]))
-    chosen = np.unique(np.linspace(0, rows.num_rows - 1, min(MAP_POINTS, rows.num_rows)).astype(int))
+    chosen = np.unique(np.linspace(0, rows.num_rows - 1, min(points, rows.num_rows)).astype(int))
     part = rows.take(chosen).to_pydict()
     return Plane(
         seed=seed,

@@ -69,19 +69,21 @@ def _dots(name: str, x: np.ndarray, y: np.ndarray, look: dict[str, Any]) -> dict
 
 
 def _table(comparison: Comparison, anchor: str) -> Table:
-    """Where each class lies: the mean of its shown points."""
+    """Where each class that has a color lies: the mean of its shown points."""
     groups = []
     for subject, plane in comparison.planes.items():
         labels, x, y = np.array(plane.labels), np.array(plane.x), np.array(plane.y)
+        present = sorted(set(plane.labels))
+        colored = [label for label in present if label >= 0][: len(CLASS_COLORS)]
         rows = [
             Row("outliers" if label < 0 else f"class {label}",
                 (str(int((labels == label).sum())), number(float(x[labels == label].mean())),
                  number(float(y[labels == label].mean()))))
-            for label in sorted(set(plane.labels))
+            for label in present if label < 0 or label in colored
         ]  # fmt: skip
         groups.append(Group(f"{subject.label}: {plane.explained:.1%} of the variance in two components", tuple(rows)))
     columns = (Column("points"), Column("mean of the first component"), Column("mean of the second"))
-    caption = "Where the classes lie; the CSV has every point."
+    caption = "Where the classes lie that have a color; the CSV has every point."
     return Table(f"{anchor}-numbers", "Numbers of the figure", caption, "class", columns, tuple(groups))
 
 

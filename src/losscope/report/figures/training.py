@@ -74,9 +74,10 @@ def _band(subject: Subject, curve: Curve, opacity: str) -> list[dict[str, Any]]:
 
 
 def _table(comparison: Comparison, anchor: str) -> Table:
-    """Every epoch would drown a reader: before training, after the first epoch, and each tenth of the way."""
-    last = comparison.epochs
-    shown = sorted({0, 1, last, *(round(last * part / 10) for part in range(1, 10))})
+    """Every epoch would drown a reader: before training, after the first epoch, and each tenth of the way; each quarter
+    with many losses."""
+    last, parts = comparison.epochs, 10 if len(comparison.shown) <= FEW else 4
+    shown = sorted({0, 1, last, *(round(last * part / parts) for part in range(1, parts))})
     groups = []
     for subject in comparison.shown:
         curves = [comparison.curves.get((subject, measure.key)) for measure in CURVES]
@@ -84,6 +85,7 @@ def _table(comparison: Comparison, anchor: str) -> Table:
         rows = [
             Row(f"epoch {epoch}", tuple(interval_text(of[epoch]) if epoch in of else "" for of in known), subject)
             for epoch in shown
+            if any(epoch in of for of in known)
         ]
         groups.append(Group(subject.label, tuple(rows)))
     columns = tuple(Column(measure.label, measure.term) for measure in CURVES)

@@ -116,9 +116,11 @@ def _dots(subject: Subject, of: Mapping[int, Interval], shift: float) -> dict[st
 
 
 def _table(comparison: Comparison, anchor: str) -> Table:
-    """By rank or by class, as the figure."""
+    """By rank or by class, as the figure; of many ranks some."""
     points = _by_rank(comparison) if _ranked(comparison) else _by_class(comparison)
     places = sorted({place for of in points.values() for place in of})
+    if len(places) > FEW:  # the first, the last, and so many between
+        places = [places[round(nth * (len(places) - 1) / FEW)] for nth in range(FEW + 1)]
     word = "rank" if _ranked(comparison) else "class"
     rows = [
         Row(f"{word} {place}", tuple(interval_text(of[place]) if place in of else "" for of in points.values()))
