@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 
 from losscope.report import summarize, write_report
+from losscope.report.caveats import caveats
 from losscope.report.checks import findings
 from losscope.report.measures import BY_KEY, INTRA, RECALL_1, RECALL_1_VALIDATION
 from losscope.report.paper_b import PaperB, paper_b
@@ -163,7 +164,7 @@ def test_fine_grained_retrieval_is_judged_on_birds_and_cars_alone(write_seven: A
     found = [part for part in shown.judgements if part.claim.name == "fine_grained_retrieval"]
     assert [part.comparison.dataset for part in found] == ["cub200/class_disjoint"]
     assert len(found[0].pairings) == 2 * 2 + 2 * 3
-    assert cells(shown.verdicts, "cars196")[0] == "not measured in this study; run losscope study paper_b_cars"
+    assert cells(shown.verdicts, "cars196")[0] == "not measured: losscope study paper_b_cars"
 
 
 def test_a_measure_that_is_not_there_leaves_a_claim_open(write_seven: Any) -> None:
@@ -335,6 +336,14 @@ def test_unequal_budgets_are_warned_of(write_seven: Any) -> None:
     assert "unequal budgets" in shown.tuned.notes[0]
     (found,) = [found for found in findings(summary) if found.check.code == "unequal-budgets"]
     assert found.sentences[1].endswith("contrastive 2, triplet 3, n_pair 3, arcface 3.")
+
+
+def test_what_tuning_does_not_tell_is_said(write_seven: Any) -> None:
+    tuned = caveats(summarize(write_seven(losses=TUNED, validation=True, edit=validated(BEST))))
+    assert any(sentence.startswith("Which loss is better with other settings: each was tuned") for sentence in tuned)
+    assert not any("which flatters it" in sentence for sentence in tuned)
+    variants = caveats(summarize(write_seven("variants")))
+    assert any(sentence.endswith("picked by the numbers that are shown, which flatters it.") for sentence in variants)
 
 
 def test_validation_classes_that_are_trained_on_tune_nothing(write_seven: Any) -> None:

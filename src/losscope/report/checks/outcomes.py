@@ -31,7 +31,7 @@ def _below(summary: Summary, reference: Kind, whose: str) -> list[str] | None:
     for comparison in summary.given:
         for measure in (RECALL_1, KNN):
             level = comparison.mean(comparison.reference(reference), measure)
-            means = {subject: mean for subject in comparison.trained
+            means = {subject: mean for subject in comparison.shown
                      if (mean := comparison.mean(subject, measure)) is not None}  # fmt: skip
             if level is None or not means:
                 continue

@@ -27,7 +27,7 @@ def tuned_table(comparisons: Sequence[Comparison]) -> Table | None:
         "tuned",
         "Each loss at its best",
         f"{MEANS} Of each loss the variant with the highest mean Recall@1 on the validation split after the last epoch; its "
-        "classes are neither trained on nor evaluated, and the first column is what the choice was made by, so it flatters.",
+        "classes are neither trained on nor evaluated. The choice was made by the validation numbers, so they flatter.",
         "loss",
         (Column("chosen", "tuned", words=True), Column("variants"),
          *(Column(measure.label, measure.term, group) for measure, group in columns), Column("n", "seeds")),

@@ -73,7 +73,7 @@ def _not_measured(claim: Claim, comparisons: Sequence[Comparison]) -> Iterator[R
     """Data that the claim speaks of and the report has not, with how to measure them."""
     for name, study in claim.data:
         if not any(same_data(part.dataset, name) for part in comparisons):
-            yield Row(name, (f"not measured in this study; run losscope study {study}", *[ABSENT] * 4, ""))
+            yield Row(name, (f"not measured: losscope study {study}", *[ABSENT] * 4, ""))
 
 
 def pairings_tables(judgements: Sequence[Judgement]) -> tuple[Table, ...]:
