@@ -1,4 +1,4 @@
-"""What "preserves" refers to: the features themselves, whitened, an untrained head, and training without classes to find."""
+"""What "preserves" refers to: the features themselves, whitened, an untrained head, training without classes to find."""
 
 from __future__ import annotations
 

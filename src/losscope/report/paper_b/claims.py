@@ -1,7 +1,7 @@
 """The abstract's claims, each answered from the rows: comparisons of losses paired by seed, and what they add up to.
 
 A claim is data (`paper_b.toml`): of some losses it says that a measure is larger or smaller than of some others. Each
-such pair of losses is one comparison, by the variants that speak for them (`Comparison.representatives`); how the other
+such pair of losses is one comparison, by the variants that speak for them (`Comparison.representatives`); how other
 variants compare stands beside it. Holm's adjustment is over the comparisons of one measure of a claim, over all data and
 protocols of the report. Nothing here is of the paper's own runs: verdicts are of its words, under our protocol.
 """
@@ -139,7 +139,7 @@ def claims() -> tuple[Claim, ...]:
 
 
 def judged(comparisons: Sequence[Comparison]) -> tuple[Judgement, ...]:
-    """Every claim on every comparison that it speaks of and that has any of its measures, in the order of the claims."""
+    """Every claim on every comparison that it speaks of and that has any of its measures, by claims."""
     return tuple(found for claim in claims() for found in _judged(claim, comparisons))
 
 

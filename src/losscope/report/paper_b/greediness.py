@@ -1,4 +1,4 @@
-"""How the effort of a loss is spread over the samples of the common probe: four views of it, and where they disagree."""
+"""How the effort of a loss is spread over the samples of the common probe, in four views."""
 
 from __future__ import annotations
 
