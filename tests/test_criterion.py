@@ -240,3 +240,16 @@ def test_the_loss_sees_labels_not_only_their_mean(name: str) -> None:
     orders = [0, 1, 2, 3, 4, 5, 6, 7], [0, 4, 2, 6, 1, 5, 3, 7], [0, 1, 4, 5, 2, 3, 6, 7]
     losses = {Criterion(name)(points(), given[torch.tensor(order)]).item() for order in orders}
     assert len(losses) == 3
+
+
+def test_looking_at_terms_moves_no_center() -> None:
+    criterion = Criterion("center_contrastive", classes=3, dim=4, momentum=0.5)
+    z, labels = normalize(torch.randn(6, 4), dim=-1), torch.tensor([0, 0, 1, 1, 2, 2])
+    assert criterion.proxies is not None
+    before = criterion.proxies.clone()
+    criterion.terms(z, labels)
+    with torch.no_grad():
+        criterion(z, labels)
+    assert torch.equal(criterion.proxies, before)
+    criterion(z, labels)
+    assert not torch.equal(criterion.proxies, before)

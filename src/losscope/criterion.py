@@ -126,6 +126,8 @@ class Criterion(nn.Module):
         0 with zero gradient. Raises InvalidInput for wrong shapes or types.
         """
         terms, tuples = self.terms(embeddings, labels)
+        if self.momentum and self.training and torch.is_grad_enabled():
+            self._follow(embeddings.detach(), labels.to(embeddings.device, torch.int64))
         if self.balance == "sides":
             assert isinstance(tuples, Pairs)
             return mean_over_sides(terms, tuples.same)
@@ -150,14 +152,12 @@ class Criterion(nn.Module):
             if self.proxies is not None:
                 given = {**given, "proxies": self.proxies.to(points.dtype)}
             terms = self.loss.terms(points, tuples, **given)
-            if self.momentum and self.training and self.proxies is not None:
-                self._follow(points.detach(), labels)
             return (terms if self.loss.stacking == "native" else masked(terms)), tuples
 
     @torch.no_grad()
     def _follow(self, points: Tensor, labels: Tensor) -> None:
         assert self.proxies is not None
-        moved = moved_centers(self.proxies.to(points.dtype), points, all_samples(labels), self.momentum)
+        moved = moved_centers(self.proxies, points.to(self.proxies.dtype), all_samples(labels), self.momentum)
         self.proxies.copy_(moved)
 
     def _tuples(self, points: Tensor, labels: Tensor) -> Tuples:

@@ -100,7 +100,9 @@ class Protocol(Frozen):
 
     data            limits the protocol to some data sets
     labels          "shuffled" trains on labels in random order: what a loss does to a geometry without any classes
-    evaluate_every  epochs between evaluations by Recall@K; the training split's geometry is measured then only
+    evaluate_every  epochs between evaluations by Recall@K and on the probe; with it, the training split's geometry, the
+                    loss on probe batches, variances of single classes and ranks are measured then only. MAP@R,
+                    R-precision, each query's result and the classifiers follow `evaluate_at`, the first epoch and the last
     chunk           how many runs are trained in one stack (a matter of speed: the results are the same)
     """
 

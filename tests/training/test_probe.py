@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from losscope.cards import CARDS
+from losscope.criterion import Criterion
 from losscope.diagnostics import greedy_ratio, pair_weight_positive, satisfied
 from losscope.losses import LOSSES
 from losscope.losses.binding import bind
@@ -326,9 +327,23 @@ def test_a_loss_of_ones_own_has_no_bound_and_a_batch_without_gradient_no_share()
     rows = list(probe_rows(objective.probed(0, points, LABELS, all_tuples(own, LABELS, CLASSES_HERE)), 0, 0))
     found = {row[3]: row[5] for row in rows}
     assert "relative_activity" not in found
-    assert found["gradient_norm_embedding_tangential"] == found["pair_weight_mean"] == found["residual_mass"] == 0
+    assert found["gradient_norm_embedding_tangential"] == found["residual_mass"] == 0
     assert math.isnan(found["gradient_share_90"])
-    assert math.isnan(found["pair_weight"])
+    assert "pair_weight" not in found  # nobody says that it is a function of similarities
+
+
+def test_the_probe_reduces_as_the_protocol_does() -> None:
+    """Sides averaged apart: the positive pairs, a few of many, weigh half."""
+    loss = LOSSES["contrastive"]
+    objective = Objective(loss, [{"margin": 1.0}], [0], CLASSES_HERE, 6, Optimizer(lr=1e-3))
+    points = normalize(torch.randn(12, 6, generator=torch.Generator().manual_seed(0)), dim=-1)
+    probed = objective.probed(0, points, LABELS, all_tuples(loss, LABELS, CLASSES_HERE))
+    leaf = points.double().requires_grad_()
+    criterion = Criterion("contrastive", balance="sides")
+    (gradient,) = torch.autograd.grad(criterion(leaf, LABELS), leaf)
+    expected = (gradient - (gradient * leaf).sum(1, keepdim=True) * leaf).norm(dim=1).detach()
+    assert torch.allclose(sample_norms(replace(probed, sides=True)), expected)
+    assert not torch.allclose(sample_norms(probed), expected)
 
 
 # the batch --------------------------------------------------------------------------------------------------

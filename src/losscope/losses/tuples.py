@@ -111,7 +111,8 @@ def ranked(labels: Tensor, classes: int) -> tuple[Tensor, Tensor, Tensor]:
     inlier = order.values != OUTLIER
     rank = torch.where(inlier, torch.arange(samples, device=labels.device) - first, -1)
     own = ((starts & inlier).cumsum(-1) - 1).clamp_min(0)
-    place = torch.full((len(flat), classes, max(int(rank.max()) + 1, 2)), -1, device=labels.device)
+    width = min(classes, samples)  # no batch has more classes than samples
+    place = torch.full((len(flat), width, max(int(rank.max()) + 1, 2)), -1, device=labels.device)
     run = torch.arange(len(flat), device=labels.device).unsqueeze(-1).expand_as(flat)
     place[run[inlier], own[inlier], rank[inlier]] = order.indices[inlier]
     back = order.indices.argsort(-1)

@@ -224,9 +224,9 @@ def _run_digest(cell: Cell, seed: int, fingerprint: str, extensions: Extensions)
         } | ({WHITENED: True} if cell.loss.variant == WHITENED else {})
     if cell.loss.name in extensions.losses:
         own = extensions.losses[cell.loss.name]
-        functions: list[Callable[..., Any]] = [own.terms, *([own.module] if own.module else [])]
+        functions: list[Callable[..., Any]] = [one for one in (own.terms, own.module, own.residual) if one]
         told = [own.fingerprint] if own.fingerprint else [line for one in functions for line in _source(one)]
-        decisive["own_loss"] = [told, own.kind, own.stacking]
+        decisive["own_loss"] = [told, own.kind, own.stacking, own.blocks, own.proxies, sorted(own.training.items())]
     if cell.protocol.model.name in extensions.models:
         decisive["own_model"] = _source(extensions.models[cell.protocol.model.name])
     return digest(decisive)

@@ -23,9 +23,10 @@ def composed(labels: np.ndarray, batch: Batch, seed: int, epoch: int) -> list[np
 
 
 def balanced(labels: np.ndarray, classes: int, per_class: int, random: np.random.Generator) -> list[np.ndarray]:
-    """As many batches as the split fills, each class equally often; outliers are in none.
+    """As many batches as the split fills. Outliers, and classes with less than `per_class` samples, are in none.
 
-    The classes come in shuffled rounds, the samples of a class as well; what a round leaves over is not used in it.
+    The classes come in shuffled rounds, the samples of a class as well; what a round leaves over is not used in it, so
+    that classes come equally often in the mean over epochs, not in each.
     """
     rows = [np.flatnonzero(labels == label) for label in np.unique(labels[labels != OUTLIER])]
     large = [one for one in rows if len(one) >= per_class]

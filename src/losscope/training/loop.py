@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -40,6 +40,8 @@ from losscope.training.models import Encoder
 from losscope.training.objective import OPTIMIZERS, Objective
 from losscope.training.probe import Probed, probe_batch
 from losscope.types import LossTerms, Pairs, Tuples
+
+MOST_CORNERS = 1000
 
 Trace = dict[str, Tensor]
 """Step diagnostics of one epoch: name -> (steps, runs) on the CPU."""
@@ -144,19 +146,21 @@ class Stack:
         outputs = self.encoder.outputs(self.parameters, self.inputs.take(rows))
         embeddings = unit_length(outputs) if self.objective.unit_length else outputs
         for run, (points, labels, size) in enumerate(zip(embeddings, self.sampler.labels_of(rows), sizes, strict=True)):
-            if size and bool(points.isfinite().all()):
+            if size and bool(self.alive[run]) and bool(points.isfinite().all()):
                 tuples = all_tuples(self.objective.loss, labels[:size], self.sampler.classes)
-                yield run, self.objective.probed(run, points[:size], labels[:size], tuples)
+                probed = self.objective.probed(run, points[:size], labels[:size], tuples)
+                yield run, replace(probed, sides=self.sampler.batch.balance == "sides")
 
     @torch.no_grad()
     def floor(self, steps: int) -> Tensor | None:
         """Mean loss (runs,) of the first batches if every class sat at its corner of a regular simplex.
 
-        None where class geometry alone doesn't decide the loss: embeddings of any length, a loss with parameters of
-        its own. Outliers, which have no corner, are at the center.
+        A reference rather than a bound where there are outliers: they have no corner, and are at the center. None where
+        class geometry alone doesn't decide the loss (embeddings of any length, a loss with parameters of its own), and
+        beyond MOST_CORNERS classes, whose simplex would fill the memory.
         """
         classes = self.sampler.classes
-        if not self.objective.unit_length or self.objective.modules:
+        if not self.objective.unit_length or self.objective.modules or classes > MOST_CORNERS:
             return None
         corners = self.parameters.new_zeros(classes + 1, classes)
         corners[:-1] = F.normalize(torch.eye(classes).sub(1 / classes), dim=-1)
@@ -191,7 +195,7 @@ class Stack:
         self.parameters.grad = gradient.nan_to_num_(0.0, 0.0, 0.0).mul_(self.alive.unsqueeze(1))
         self.optimizer.step()
         self.objective.update(beside, self.alive)
-        self.objective.follow(embeddings.detach(), tuples)
+        self.objective.follow(embeddings.detach(), tuples, self.alive)
         if not self.observe:
             return {"loss": loss.detach()}
         self.signal.add(gradient, norm)

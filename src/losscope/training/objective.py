@@ -125,7 +125,7 @@ class Objective:
             labels=labels,
             tuples=tuples,
             proxies=None if self.proxies is None else self.proxies[run].detach().double(),
-            roles=not self.modules and (self.loss.kind != "sample" or self.loss.proxies),
+            roles=any(known is self.loss for known in LOSSES.values()),
         )
 
     def _missed(self, function: Callable[..., LossTerms], *batch: Any, **given: Any) -> LossTerms:
@@ -158,11 +158,12 @@ class Objective:
         self.optimizer.step()
 
     @torch.no_grad()
-    def follow(self, embeddings: Tensor, tuples: Tuples) -> None:
-        """Move centers that are averaged instead of trained."""
+    def follow(self, embeddings: Tensor, tuples: Tuples, alive: Tensor) -> None:
+        """Move centers that are averaged instead of trained; those of a run that is not alive stay."""
         proxies = self.proxies
         if proxies is not None and self.momentum and isinstance(tuples, Samples):
-            proxies.copy_(moved_centers(proxies, embeddings, tuples, self.momentum))
+            moved = moved_centers(proxies, embeddings, tuples, self.momentum)
+            proxies.copy_(torch.where(alive.view(-1, 1, 1), moved, proxies))
 
     def state(self) -> dict[str, Tensor]:
         """What the next step depends on, beside the encoder."""
@@ -253,7 +254,14 @@ def stacked_terms(
         return masked(loss.terms(points, type(tuples)(*parts), **hyperparameters, **own))
 
     if loss.stacking == "vmap":
-        stacked: LossTerms = torch.func.vmap(one_run)(embeddings, spread, own)
+        try:
+            stacked: LossTerms = torch.func.vmap(one_run)(embeddings, spread, own)
+        except RuntimeError as error:
+            name = getattr(loss.terms, "__name__", "the loss")
+            raise InvalidStudy(
+                f"{name} can't be vectorised over runs ({str(error).splitlines()[0]}); say stacking='loop', or 'native' if it "
+                "takes leading run axes itself"
+            ) from error
         return stacked
     each = [
         one_run(points, tuple(parts), {key: value[run] for key, value in own.items()})

@@ -1,7 +1,7 @@
 """The common probe: one P x K batch of the training split, the same for every loss of a seed, with all of its terms.
 
 Samplers differ between losses, and so do the samples that a step sees; on the probe every loss is asked about the same
-samples. Everything is computed in float64 from embeddings that are handed in: nothing of a run is touched. Three views of
+samples; labels are those that are trained on, also where a protocol shuffles them. Everything is computed in float64 from embeddings that are handed in: nothing of a run is touched. Three views of
 the gradient:
 
     by sample    |tangential ∂L/∂z_i| of L = mean over valid terms, in all roles of a sample: who is moved
@@ -42,7 +42,7 @@ from losscope.diagnostics.gradients import by_direction
 from losscope.diagnostics.greediness import EXPONENTS
 from losscope.diagnostics.pair_weights import DECADES
 from losscope.distances import unit_length
-from losscope.losses.reductions import mean_over_valid
+from losscope.losses.reductions import mean_over_sides, mean_over_valid
 from losscope.seeds import generator
 from losscope.training.records import Row
 from losscope.training.roles import anchors_apart, by_anchor, roles_apart
@@ -65,6 +65,7 @@ class Probed:
     residual  the same for each term's distance from its goal, 0 to 1; None where none is known
     bound     of the tangential gradient of one term; None where none is known
     roles     whether a row's roles can be taken apart: terms that are a function of similarities, in any dimension
+    sides     whether positive and negative pairs are averaged apart, as in the protocol
     """
 
     terms: Terms
@@ -75,6 +76,13 @@ class Probed:
     tuples: Tuples
     proxies: Tensor | None  # (classes, dim)
     roles: bool = True
+    sides: bool = False
+
+    def reduced(self, terms: LossTerms, tuples: Tuples) -> Tensor:
+        """The loss as the protocol reduces it, a scalar."""
+        return (
+            mean_over_sides(terms, tuples.same) if self.sides and isinstance(tuples, Pairs) else mean_over_valid(terms)
+        )
 
 
 def probe_batch(labels: np.ndarray, seed: int) -> np.ndarray | None:
@@ -132,7 +140,7 @@ def sample_norms(probed: Probed) -> Tensor:
     """|tangential ∂L/∂z_i| (samples,), z_i the direction of a sample."""
     leaf = probed.embeddings.detach().requires_grad_()
     with torch.enable_grad():
-        loss = mean_over_valid(probed.terms(leaf, probed.tuples, probed.proxies))
+        loss = probed.reduced(probed.terms(leaf, probed.tuples, probed.proxies), probed.tuples)
     return _along_the_sphere(loss, leaf)
 
 
@@ -168,7 +176,7 @@ def pair_weights(probed: Probed) -> tuple[Tensor, Tensor]:
             terms = probed.terms(torch.cat([anchors, marked]), tuples, None)
         else:
             terms = probed.terms(anchors, tuples, marked)
-        loss = mean_over_valid(terms)
+        loss = probed.reduced(terms, tuples)
     lengths = torch.linalg.vector_norm(points, dim=1, keepdim=True) * torch.linalg.vector_norm(keys, dim=1)
     slopes = _gradient(loss, varied) * lengths / NUDGE
     if isinstance(probed.tuples, Samples):

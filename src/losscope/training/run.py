@@ -107,6 +107,7 @@ def run_unit(unit: Unit, place: Place, progress: Progress) -> list[RunRecord]:
     try:
         datasets = load_datasets(unit.cell, place)
         if unit.cell.loss.name == INPUTS:
+            record.resume()  # a clean slate: there is no checkpoint of a measurement
             measure_inputs(record, datasets, whiten=unit.choices[0].variant == WHITENED)
             counts = traces.Counts.start(len(runs))
         else:

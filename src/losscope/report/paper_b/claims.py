@@ -82,7 +82,8 @@ class Pairing:
 
 @dataclass(frozen=True)
 class Judgement:
-    """A claim on one data set under one protocol. `missing` are measures of the claim that were not compared."""
+    """A claim on one data set under one protocol. `missing` are measures that were not compared, or not
+    for all of the losses and seeds."""
 
     claim: Claim
     comparison: Comparison
@@ -154,10 +155,18 @@ def _judged(claim: Claim, comparisons: Sequence[Comparison]) -> Iterator[Judgeme
     pairings = [pairing for family in families.values() for pairing in _adjusted(family)]
     for comparison in spoken_of:
         own = tuple(pairing for pairing in pairings if pairing.comparison is comparison)
-        measured = {pairing.part for pairing in own}
-        missing = dict.fromkeys(part.measure for part in claim.parts if part not in measured)
+        missing = dict.fromkeys(part.measure for part in claim.parts if not _complete(part, comparison, own))
         if own:
             yield Judgement(claim, comparison, own, tuple(missing))
+
+
+def _complete(part: Part, comparison: Comparison, pairings: Sequence[Pairing]) -> bool:
+    """Whether all losses of a part were compared, on all seeds: a loss that never got there in some would be compared on
+    the others alone."""
+    own = [pairing for pairing in pairings if pairing.part is part]
+    estimates = (comparison.get(one, part.measure) for pairing in own for one in (pairing.subject, pairing.other))
+    censored = any(estimate is not None and estimate.never for estimate in estimates)
+    return len(own) == len(part.losses) * len(part.against) and not censored
 
 
 def _pairings(claim: Claim, part: Part, comparison: Comparison) -> Iterator[Pairing]:
