@@ -22,6 +22,7 @@ from losscope.table import (
     RunRecord,
     groups,
     measurement_table,
+    read_group,
     read_map,
     read_measurements,
     read_queries,
@@ -33,7 +34,8 @@ from losscope.table import (
 from losscope.training.records import finite
 
 GROUP = {
-    "dataset": "toy", "protocol": "p", "loss": "contrastive", "variant": "", "runs": ["r0", "r1"], "seeds": [4, 9],
+    "dataset": "toy", "protocol": "p", "loss": "contrastive", "variants": ["", ""], "runs": ["r0", "r1"],
+    "seeds": [4, 9], "hyperparameters": [{}, {}],
 }  # fmt: skip
 ROWS = [
     (0, None, 0, "loss", None, 1.0),
@@ -225,3 +227,12 @@ def test_what_json_has_no_number_for_becomes_null(document: Any) -> None:
         return [expected(value) for value in part] if isinstance(part, list) else part
 
     assert json.loads(text) == expected(document)
+
+
+def test_groups_of_the_first_schema_had_one_variant_for_all_runs(tmp_path: Path) -> None:
+    old = {**GROUP, "variant": "squared=true", "hyperparameters": {"margin": 1.0}}
+    del old["variants"]
+    write_json(tmp_path / "group.json", old)
+    group = read_group(tmp_path)
+    assert group["variants"] == ["squared=true"] * 2
+    assert group["hyperparameters"] == [{"margin": 1.0}] * 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -109,7 +110,10 @@ def test_interrupted_leaves_a_readable_record_and_goes_on(cli: Cli, tmp_path: Pa
         "--epochs",
         "400",
     ]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+    )  # fmt: skip
     deadline = time.monotonic() + 120
     while not list(out.glob("groups/*/epochs.jsonl")) and time.monotonic() < deadline:
         time.sleep(0.1)

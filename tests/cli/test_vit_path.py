@@ -65,7 +65,7 @@ def test_head_on_vit_features(cli: Cli, tmp_path: Path, monkeypatch: pytest.Monk
 
     called = cli("study", study, "--out", tmp_path / "o", "--data", tmp_path / "data", "--jobs", 1, "--json")
     assert called.code == 0, called.err
-    assert called.json()["runs"] == 5  # 2 losses x 2 seeds, and the features themselves
+    assert called.json()["runs"] == 6  # 2 losses x 2 seeds, and the features themselves, as they are and whitened
     rows = cli("table", tmp_path / "o", "--format", "json").json()
     assert {row["dataset"] for row in rows} == {"cifar10+vit_b32"}
     value = {
