@@ -42,15 +42,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "integrations": GROUND | {"losses"},
     # right of it
     "statistics": {"errors", "table"},
-    "report": {"errors", "files", "table", "cards", "study", "statistics"},
+    "summary": {"errors", "files", "table", "cards", "study", "statistics"},
+    "checks": {"errors", "summary", "statistics"},
+    "report": {"errors", "files", "table", "cards", "study", "statistics", "summary", "checks"},
     # from one side to the other: a study's result shows its closing table
-    "sweep": GROUND | {"table", "study", "studies", "data", "losses", "training", "report"},
+    "sweep": GROUND | {"table", "study", "studies", "data", "losses", "training", "summary", "report"},
 }
 FREE = {"cli", "__init__", "__main__"}
 """On top: the command line and the front door may import anything."""
 
 TORCH_FREE = ("losscope", "losscope.table", "losscope.study", "losscope.studies", "losscope.cards",
-              "losscope.statistics", "losscope.report", "losscope.cli")  # fmt: skip
+              "losscope.statistics", "losscope.summary", "losscope.checks", "losscope.report", "losscope.cli")  # fmt: skip
 
 ONLY_IN = {
     "transformers": {"data/backbones/vit_b32.py"},

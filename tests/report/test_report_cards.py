@@ -12,8 +12,8 @@ from losscope.cards import CARDS, Composition, card
 from losscope.report import summarize, write_report
 from losscope.report.cards import composition, loss_cards, uses
 from losscope.report.content import content
-from losscope.report.formatting import number
 from losscope.study import Batch
+from losscope.summary.formatting import number
 
 SEVEN = [{"name": name} for name in CARDS]
 

@@ -9,10 +9,10 @@ import pytest
 from losscope.report import summarize
 from losscope.report.bands import bands_table
 from losscope.report.content import content, glossary
-from losscope.report.formatting import estimate_text
-from losscope.report.measures import MEASURES
 from losscope.report.paper import paper_tables
 from losscope.report.tables import Group, Table
+from losscope.summary.formatting import estimate_text
+from losscope.summary.measures import MEASURES
 
 PRINTED = {  # table -> data -> loss -> what the paper prints, in order of columns
     1: {"synthetic": {"contrastive": "0.031 6.4e-5 1.2149 0.0710", "triplet": "0.074 1e-4 1.4399 0.0342"},

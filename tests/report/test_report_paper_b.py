@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from losscope.checks import findings
 from losscope.report import summarize, write_report
 from losscope.report.caveats import caveats
-from losscope.report.checks import findings
-from losscope.report.measures import BY_KEY, INTRA, RECALL_1, RECALL_1_VALIDATION
 from losscope.report.paper_b import PaperB, paper_b
 from losscope.report.paper_b.claims import Judgement, claims, judged
 from losscope.report.paper_b.limits import limits
-from losscope.report.subjects import HUES
-from losscope.report.summary import Summary
 from losscope.report.tables import Table
+from losscope.summary.measures import BY_KEY, INTRA, RECALL_1, RECALL_1_VALIDATION
+from losscope.summary.subjects import HUES
+from losscope.summary.types import Summary
 
 LAST = 3
 LOOSE = {"triplet": 0.4, "sup_con": 0.35, "contrastive": 0.1, "info_nce": 0.15}

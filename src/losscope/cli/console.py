@@ -197,7 +197,8 @@ def data_table(found: Sequence[Mapping[str, Any]]) -> None:
 
 def summary_table(folder: Path) -> None:
     """The closing table of a study: losses x the few measures that matter."""
-    from losscope.report import summarize, summary_table
+    from losscope.report import summary_table
+    from losscope.summary import summarize
 
     headers, rows = summary_table(summarize([folder]))
     narrow = out.width < 120

@@ -10,22 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from losscope.errors import InvalidInput
+from losscope.summary import paths, summarize
 
 if TYPE_CHECKING:
-    from losscope.report.summary import Summary
+    from losscope.summary.types import Summary
 
 __all__ = ["summarize", "summary_table", "write_report"]
-
-
-def summarize(folders: Sequence[Path | str] | Path | str) -> Summary:
-    """The summary of the studies in `folders`.
-
-    Raises MissingData if a folder holds no study, DamagedRecord if a file can't be read.
-    """
-    from losscope.report.comparing import summarize_record
-    from losscope.report.reading import read
-
-    return summarize_record(read(_paths(folders)))
 
 
 def write_report(folders: Sequence[Path | str] | Path | str, out: Path | str | None = None) -> tuple[Path, Path]:
@@ -40,7 +30,7 @@ def write_report(folders: Sequence[Path | str] | Path | str, out: Path | str | N
 
     summary = summarize(folders)
     shown = content(summary)
-    folder = Path(out) if out is not None else _paths(folders)[0]
+    folder = Path(out) if out is not None else paths(folders)[0]
     pages = folder / "report.html", folder / "report.md"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -60,7 +50,3 @@ def summary_table(summary: Summary) -> tuple[list[str], list[list[str]]]:
     from losscope.report.tables import terminal
 
     return terminal(summary)
-
-
-def _paths(folders: Sequence[Path | str] | Path | str) -> list[Path]:
-    return [Path(folders)] if isinstance(folders, str | Path) else [Path(folder) for folder in folders]

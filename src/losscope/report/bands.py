@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from typing import Any
 
-from losscope.report.formatting import ABSENT, number
-from losscope.report.measures import BY_KEY, Measure
-from losscope.report.subjects import Subject
-from losscope.report.summary import Comparison, Summary
 from losscope.report.tables import Column, Group, Row, Table
+from losscope.summary.formatting import ABSENT, number
+from losscope.summary.measures import BY_KEY, Measure
+from losscope.summary.subjects import Subject
+from losscope.summary.types import Comparison, Summary
 
 DATASET = "synthetic"
 

@@ -10,12 +10,12 @@ from typing import Any
 from losscope.cards import CARDS, Card, Composition
 from losscope.cards.document import document
 from losscope.errors import InvalidInput
-from losscope.report.formatting import ABSENT, number
-from losscope.report.reading import protocols
-from losscope.report.subjects import DASHES, Subject
-from losscope.report.summary import Comparison, Summary
 from losscope.report.tables import Column, Group, Row, Table
 from losscope.study import Batch
+from losscope.summary.formatting import ABSENT, number
+from losscope.summary.reading import protocols
+from losscope.summary.subjects import DASHES, Subject
+from losscope.summary.types import Comparison, Summary
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from losscope.report.summary import Summary
-from losscope.report.tables import span
+from losscope.summary.formatting import span
+from losscope.summary.types import Summary
 
 
 def caveats(summary: Summary) -> list[str]:

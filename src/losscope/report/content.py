@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+from losscope.checks import Finding, findings
 from losscope.report.bands import bands_table
 from losscope.report.cards import LossCard, loss_cards
 from losscope.report.caveats import caveats
-from losscope.report.checks import Finding, findings
 from losscope.report.differences import differences_tables
 from losscope.report.figures import Figure
 from losscope.report.figures.plane import plane_figure
@@ -22,8 +22,8 @@ from losscope.report.headline import Headline, headline
 from losscope.report.paper import has_measurements, paper_tables
 from losscope.report.paper_b import PaperB, paper_b
 from losscope.report.protocol import data_table, losses_table, protocol_table, studies_table
-from losscope.report.summary import Summary
 from losscope.report.tables import Table, overview
+from losscope.summary.types import Summary
 
 
 @dataclass(frozen=True)

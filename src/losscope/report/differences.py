@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from losscope.report.formatting import ABSENT, interval_text, p_text
-from losscope.report.summary import Difference, Summary
 from losscope.report.tables import WHERE, Column, Group, Row, Table
 from losscope.statistics import MINIMUM_SEEDS
+from losscope.summary.formatting import ABSENT, interval_text, p_text
+from losscope.summary.types import Difference, Summary
 
 COLUMNS = (
     Column("difference", "paired"), Column("n", "seeds"), Column("p, paired t"), Column("Holm's p", "holm"),

@@ -7,9 +7,9 @@ from typing import Any
 
 from losscope.report.cards import cards_document
 from losscope.report.content import Content
-from losscope.report.measures import BY_KEY
 from losscope.report.paper_b.document import paper_b_document
-from losscope.report.summary import Comparison, Difference, Estimate, Summary
+from losscope.summary.measures import BY_KEY
+from losscope.summary.types import Comparison, Difference, Estimate, Summary
 from losscope.table import SCHEMA_VERSION
 
 

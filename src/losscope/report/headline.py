@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from losscope.report.formatting import interval_text, number
 from losscope.report.leads import Lead, leads, leads_table
-from losscope.report.measures import INTRA_TRAIN, RATIO
-from losscope.report.summary import Summary
 from losscope.report.tables import Table
 from losscope.statistics import MINIMUM_SEEDS
+from losscope.summary.formatting import interval_text, number
+from losscope.summary.measures import INTRA_TRAIN, RATIO
+from losscope.summary.types import Summary
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from losscope.report.formatting import ABSENT, interval_text, number
-from losscope.report.measures import KNN, RECALL_1, Measure
-from losscope.report.subjects import Subject
-from losscope.report.summary import Comparison, Summary
 from losscope.report.tables import Column, Group, Row, Table
 from losscope.statistics import MINIMUM_SEEDS, Interval, Verdict
+from losscope.summary.formatting import ABSENT, interval_text, number
+from losscope.summary.measures import KNN, RECALL_1, Measure
+from losscope.summary.subjects import Subject
+from losscope.summary.types import Comparison, Summary
 
 
 @dataclass(frozen=True)

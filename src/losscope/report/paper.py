@@ -8,12 +8,12 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from losscope.report.datasets import same_data
-from losscope.report.formatting import estimate_text
-from losscope.report.measures import BY_KEY
-from losscope.report.subjects import Subject
-from losscope.report.summary import Comparison, Summary
-from losscope.report.tables import MEANS, Column, Group, Row, Table, heading, span
+from losscope.report.tables import MEANS, Column, Group, Row, Table, heading
+from losscope.summary.datasets import same_data
+from losscope.summary.formatting import estimate_text, span
+from losscope.summary.measures import BY_KEY
+from losscope.summary.subjects import Subject
+from losscope.summary.types import Comparison, Summary
 
 LOSSES = ("contrastive", "triplet")
 """The losses that the paper compares."""

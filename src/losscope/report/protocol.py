@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
-from losscope.report.datasets import about, options
-from losscope.report.reading import StudyRecord, protocols
-from losscope.report.subjects import Subject
-from losscope.report.summary import Comparison, Summary
-from losscope.report.tables import Column, Group, Row, Table, heading, span
+from losscope.report.tables import Column, Group, Row, Table, heading
+from losscope.summary.datasets import about, options
+from losscope.summary.formatting import span
+from losscope.summary.reading import StudyRecord, protocols
+from losscope.summary.subjects import Subject
+from losscope.summary.types import Comparison, Summary
 
 
 def protocol_table(summary: Summary) -> Table:

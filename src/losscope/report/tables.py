@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from losscope.report.formatting import ABSENT, estimate_text, half_text
-from losscope.report.measures import OVERVIEW, TERMINAL, Measure, Where
-from losscope.report.subjects import Subject
-from losscope.report.summary import Comparison, Summary
+from losscope.summary.formatting import estimate_text, half_text, span
+from losscope.summary.measures import OVERVIEW, TERMINAL, Measure, Where
+from losscope.summary.subjects import Subject
+from losscope.summary.types import Comparison, Summary
 
 
 @dataclass(frozen=True)
@@ -115,14 +115,3 @@ def terminal(summary: Summary) -> tuple[list[str], list[list[str]]]:
                 found.append([place, subject.label, *texts, span(counts)])
                 place = ""
     return ["data, protocol", "loss", *TERMINAL, "n"], found
-
-
-def span(counts: Collection[int]) -> str:
-    """One count, or the smallest and the largest.
-
-    >>> span({5}), span({4, 5}), span([])
-    ('5', '4–5', '–')
-    """
-    if not counts:
-        return ABSENT
-    return "–".join(f"{count:,}" for count in sorted({min(counts), max(counts)}))

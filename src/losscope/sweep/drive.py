@@ -49,7 +49,8 @@ class StudyResult:
 
     def _repr_html_(self) -> str:
         """The closing table of the report, for notebooks."""
-        from losscope.report import summarize, summary_table
+        from losscope.report import summary_table
+        from losscope.summary import summarize
 
         headers, rows = summary_table(summarize([self.folder]))
         cells = [

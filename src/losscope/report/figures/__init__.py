@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from losscope.report.subjects import Subject
 from losscope.report.tables import Table
 from losscope.statistics import Interval
+from losscope.summary.subjects import Subject
 
 
 @dataclass(frozen=True)

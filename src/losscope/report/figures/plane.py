@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from losscope.report.figures import Figure, Panel, axis, csv_text, short
-from losscope.report.formatting import number
-from losscope.report.subjects import Subject
-from losscope.report.summary import Comparison, Plane
 from losscope.report.tables import Column, Group, Row, Table
+from losscope.summary.formatting import number
+from losscope.summary.subjects import Subject
+from losscope.summary.types import Comparison, Plane
 
 # Paul Tol's muted scheme, its darkest and palest colors changed to be seen on white and on black; these color
 # classes, never losses, and every class has a symbol of its own as well.

@@ -9,10 +9,10 @@ from typing import Any
 from losscope.cards import NEGATIVE_AT, POSITIVE_AT, Card, Composition, Response
 from losscope.report.cards import known_cards
 from losscope.report.figures import Figure, Panel, axis, csv_text, plain, short
-from losscope.report.formatting import number
-from losscope.report.subjects import Subject
-from losscope.report.summary import Summary
 from losscope.report.tables import Column, Group, Row, Table
+from losscope.summary.formatting import number
+from losscope.summary.subjects import Subject
+from losscope.summary.types import Summary
 
 SIMILARITIES = tuple(step / 50 for step in range(-50, 51))
 SHOWN = (*(step / 5 for step in range(-4, 5)), 0.9)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from losscope.report.figures import LOGARITHMIC, Figure, Panel, axis, csv_text, plain, short
-from losscope.report.formatting import interval_text
-from losscope.report.measures import CURVES, GRADIENT
-from losscope.report.subjects import Subject
-from losscope.report.summary import Comparison, Curve
-from losscope.report.tables import Column, Group, Row, Table, span
+from losscope.report.tables import Column, Group, Row, Table
+from losscope.summary.formatting import interval_text, span
+from losscope.summary.measures import CURVES, GRADIENT
+from losscope.summary.subjects import Subject
+from losscope.summary.types import Comparison, Curve
 
 AXES: tuple[dict[str, Any], ...] = (
     axis("loss, mean over valid terms", **LOGARITHMIC),

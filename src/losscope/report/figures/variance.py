@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from losscope.report.figures import LOGARITHMIC, Figure, Panel, axis, csv_text, plain, short
-from losscope.report.formatting import interval_text
-from losscope.report.subjects import Subject
-from losscope.report.summary import Comparison
-from losscope.report.tables import Column, Group, Row, Table, span
+from losscope.report.tables import Column, Group, Row, Table
 from losscope.statistics import Interval, mean_interval
+from losscope.summary.formatting import interval_text, span
+from losscope.summary.subjects import Subject
+from losscope.summary.types import Comparison
 
 UNIT = "squared distance"
 FEW = 20

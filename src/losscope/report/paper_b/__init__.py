@@ -19,8 +19,8 @@ from losscope.report.paper_b.source import SEVEN
 from losscope.report.paper_b.tradeoff import tradeoff_figure
 from losscope.report.paper_b.tuned import tuned_table
 from losscope.report.paper_b.verdicts import pairings_tables, verdicts_table
-from losscope.report.summary import Comparison, Summary
 from losscope.report.tables import Table
+from losscope.summary.types import Comparison, Summary
 
 ENOUGH = 4
 """Of the seven losses: a comparison with fewer is not what the paper is about."""

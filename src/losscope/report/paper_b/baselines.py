@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from losscope.report.formatting import estimate_text
-from losscope.report.measures import BETWEEN, INTER, INTRA, MAP_AT_R, RANK, RECALL_1, RESULTANT, WITHIN, Measure
 from losscope.report.paper_b.source import cited
-from losscope.report.reading import protocols
-from losscope.report.subjects import Subject
-from losscope.report.summary import Comparison, Summary
-from losscope.report.tables import MEANS, Column, Group, Row, Table, heading, span
+from losscope.report.tables import MEANS, Column, Group, Row, Table, heading
+from losscope.summary.formatting import estimate_text, span
+from losscope.summary.measures import BETWEEN, INTER, INTRA, MAP_AT_R, RANK, RECALL_1, RESULTANT, WITHIN, Measure
+from losscope.summary.reading import protocols
+from losscope.summary.subjects import Subject
+from losscope.summary.types import Comparison, Summary
 
 COLUMNS = (RECALL_1, MAP_AT_R, INTRA, INTER, RANK, WITHIN, BETWEEN, RESULTANT)
 

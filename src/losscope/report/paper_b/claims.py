@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from losscope.report.datasets import same_data
-from losscope.report.measures import BY_KEY, Measure
 from losscope.report.paper_b.source import paper
-from losscope.report.subjects import Subject
-from losscope.report.summary import Comparison
 from losscope.statistics import MINIMUM_SEEDS, PairedDifference, holm, paired_difference, verdict
+from losscope.summary.datasets import same_data
+from losscope.summary.measures import BY_KEY, Measure
+from losscope.summary.subjects import Subject
+from losscope.summary.types import Comparison
 
 Direction = Literal["larger", "smaller"]
 Word = Literal["holds", "contradicted", "not shown", "cannot tell"]

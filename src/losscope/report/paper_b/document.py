@@ -7,8 +7,8 @@ from typing import Any
 
 from losscope.report.paper_b import PaperB
 from losscope.report.paper_b.claims import Judgement, Pairing
-from losscope.report.subjects import Subject
-from losscope.report.summary import Comparison
+from losscope.summary.subjects import Subject
+from losscope.summary.types import Comparison
 
 
 def paper_b_document(shown: PaperB) -> dict[str, Any]:

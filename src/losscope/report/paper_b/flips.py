@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from losscope.report.formatting import interval_text
-from losscope.report.measures import RELATIVE_ACTIVITY
 from losscope.report.paper_b.greediness import threshold
 from losscope.report.paper_b.source import cited
-from losscope.report.subjects import Subject
-from losscope.report.summary import Comparison, Estimate
 from losscope.report.tables import Column, Group, Row, Table
 from losscope.statistics import Interval, mean_interval
+from losscope.summary.formatting import interval_text
+from losscope.summary.measures import RELATIVE_ACTIVITY
+from losscope.summary.subjects import Subject
+from losscope.summary.types import Comparison, Estimate
 
 LISTED = 6
 """Pairs of losses that a sentence can list."""

@@ -6,8 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from losscope.report.figures import Figure, Panel, axis, csv_text, plain, short
-from losscope.report.formatting import estimate_text, number
-from losscope.report.measures import (
+from losscope.report.paper_b.source import cited, named
+from losscope.report.tables import MEANS, Column, Group, Row, Table, heading, measured
+from losscope.statistics import Interval
+from losscope.summary.formatting import estimate_text, number, span
+from losscope.summary.measures import (
     BETWEEN,
     COSINE,
     COSINE_MAX,
@@ -24,11 +27,8 @@ from losscope.report.measures import (
     WITHIN_RANK,
     Measure,
 )  # fmt: skip
-from losscope.report.paper_b.source import cited, named
-from losscope.report.subjects import Subject
-from losscope.report.summary import Comparison
-from losscope.report.tables import MEANS, Column, Group, Row, Table, heading, measured, span
-from losscope.statistics import Interval
+from losscope.summary.subjects import Subject
+from losscope.summary.types import Comparison
 
 BUDGET = (WITHIN, BETWEEN, RESULTANT)
 OPACITY = (1.0, 0.6, 0.25)

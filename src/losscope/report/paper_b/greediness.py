@@ -7,8 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from losscope.report.figures import Figure, Panel, axis, csv_text, error_bar, plain, short
-from losscope.report.formatting import estimate_text, interval_text, number
-from losscope.report.measures import (
+from losscope.report.paper_b.source import cited, under_cited_names
+from losscope.report.tables import MEANS, Column, Group, Row, Table
+from losscope.statistics import Interval
+from losscope.summary.formatting import estimate_text, interval_text, number, span
+from losscope.summary.measures import (
     ACTIVE_PROBE,
     EFFECTIVE_SHARE,
     GREEDY,
@@ -24,11 +27,8 @@ from losscope.report.measures import (
     TANGENTIAL,
     Measure,
 )  # fmt: skip
-from losscope.report.paper_b.source import cited, under_cited_names
-from losscope.report.subjects import GRAYS, Subject
-from losscope.report.summary import Comparison
-from losscope.report.tables import MEANS, Column, Group, Row, Table, span
-from losscope.statistics import Interval
+from losscope.summary.subjects import GRAYS, Subject
+from losscope.summary.types import Comparison
 
 NUMBERS: tuple[Measure, ...] = (SHARE_90, TANGENTIAL, PARTICIPATION, EFFECTIVE_SHARE, RESIDUAL, ACTIVE_PROBE, PAIR_WEIGHT,
                                 GREEDY, SATISFIED, GREEDY_RATIO)  # fmt: skip

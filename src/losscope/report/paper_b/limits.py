@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from losscope.report.datasets import recorded, same_data
 from losscope.report.paper_b.source import named
-from losscope.report.summary import Comparison, Summary
+from losscope.summary.datasets import recorded, same_data
+from losscope.summary.types import Comparison, Summary
 
 PAPERS_BACKBONE = "vit_b32"
 

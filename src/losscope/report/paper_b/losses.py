@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from losscope.cards import CARDS
-from losscope.report.formatting import estimate_text, number
-from losscope.report.measures import (
+from losscope.report.paper_b.source import cited
+from losscope.report.tables import MEANS, Column, Group, Row, Table, heading
+from losscope.summary.formatting import estimate_text, number, span
+from losscope.summary.measures import (
     ACTIVE,
     COMPACTION,
     DECAY,
@@ -23,10 +25,8 @@ from losscope.report.measures import (
     UPDATE,
     Measure,
 )  # fmt: skip
-from losscope.report.paper_b.source import cited
-from losscope.report.subjects import Subject
-from losscope.report.summary import Comparison, Estimate
-from losscope.report.tables import MEANS, Column, Group, Row, Table, heading, span
+from losscope.summary.subjects import Subject
+from losscope.summary.types import Comparison, Estimate
 
 COLUMNS: Mapping[str, tuple[Measure, ...]] = {
     "on the evaluation split": (RECALL_1, MAP_AT_R, INTRA, INTER, INTER_CV, RANK),

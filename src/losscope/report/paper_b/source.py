@@ -9,7 +9,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from losscope.report.subjects import HUES, Subject
+from losscope.summary.subjects import HUES, Subject
 
 SEVEN = tuple(HUES)
 """The losses that the paper compares, in the order of every table."""

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from losscope.report.figures import Figure, Panel, axis, csv_text, error_bar, plain, short
-from losscope.report.formatting import interval_text, number
-from losscope.report.measures import COMPACTION, INTRA, RECALL_1, Measure
 from losscope.report.paper_b.source import cited, under_cited_names
-from losscope.report.subjects import Subject
-from losscope.report.summary import Comparison
-from losscope.report.tables import Column, Group, Row, Table, span
+from losscope.report.tables import Column, Group, Row, Table
 from losscope.statistics import Interval
+from losscope.summary.formatting import interval_text, number, span
+from losscope.summary.measures import COMPACTION, INTRA, RECALL_1, Measure
+from losscope.summary.subjects import Subject
+from losscope.summary.types import Comparison
 
 AGAINST = (RECALL_1, INTRA)
 

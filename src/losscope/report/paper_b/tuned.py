@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from losscope.report.formatting import estimate_text
-from losscope.report.measures import INTRA, MAP_AT_R, RECALL_1, RECALL_1_VALIDATION, Measure
 from losscope.report.paper_b.source import named
-from losscope.report.subjects import Subject
-from losscope.report.summary import Comparison
-from losscope.report.tables import MEANS, Column, Group, Row, Table, span
+from losscope.report.tables import MEANS, Column, Group, Row, Table
+from losscope.summary.formatting import estimate_text, span
+from losscope.summary.measures import INTRA, MAP_AT_R, RECALL_1, RECALL_1_VALIDATION, Measure
+from losscope.summary.subjects import Subject
+from losscope.summary.types import Comparison
 
 COLUMNS = ((RECALL_1_VALIDATION, "chosen by"), (RECALL_1, "on unseen classes"), (MAP_AT_R, "on unseen classes"),
            (INTRA, "on unseen classes"))  # fmt: skip

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from losscope.report.datasets import same_data
-from losscope.report.formatting import ABSENT, interval_text, p_text
 from losscope.report.paper_b.claims import Claim, Judgement, Pairing, claims
 from losscope.report.paper_b.source import cited, named
-from losscope.report.summary import Comparison
 from losscope.report.tables import Column, Group, Row, Table
 from losscope.statistics import MINIMUM_SEEDS
+from losscope.summary.datasets import same_data
+from losscope.summary.formatting import ABSENT, interval_text, p_text
+from losscope.summary.types import Comparison
 
 POPULATION = (
     "Verdicts are of the abstract's claims, under our protocol, for other seeds on these splits; they need "

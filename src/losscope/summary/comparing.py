@@ -8,14 +8,14 @@ from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
-from losscope.report.datasets import same_data, split_protocol, trained_on_features
-from losscope.report.estimating import class_variances, curves, estimates, planes, profiles, series_of
-from losscope.report.measures import COMPARED
-from losscope.report.reading import INPUTS, PER_CLASS, Record, protocols
-from losscope.report.representing import best_on_validation, nearest_to_defaults
-from losscope.report.subjects import FEATURES, INPUT, UNTRAINED, WHITENED, Subject, subjects
-from losscope.report.summary import FITTED, Comparison, Difference, Summary
 from losscope.statistics import holm, paired_difference, verdict
+from losscope.summary.datasets import same_data, split_protocol, trained_on_features
+from losscope.summary.estimating import class_variances, curves, estimates, planes, profiles, series_of
+from losscope.summary.measures import COMPARED
+from losscope.summary.reading import INPUTS, PER_CLASS, Record, protocols
+from losscope.summary.representing import best_on_validation, nearest_to_defaults
+from losscope.summary.subjects import FEATURES, INPUT, UNTRAINED, WHITENED, Subject, subjects
+from losscope.summary.types import FITTED, Comparison, Difference, Summary
 from losscope.table import RunRecord
 
 VALIDATION = "validation"

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from losscope.checks import CHECKS, findings
 from losscope.report import summarize
-from losscope.report.checks import CHECKS, findings
-from losscope.report.summary import Summary
+from losscope.summary.types import Summary
 
 LAST = 3
 SOUND = {  # measures that no check objects to

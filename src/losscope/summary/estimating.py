@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pyarrow.compute as pc
 
-from losscope.report.measures import CENSORED, COMPACTIONS, CURVES, MEASURES, PROFILES, Measure
-from losscope.report.reading import PER_CLASS, Record, Series
-from losscope.report.subjects import Subject
-from losscope.report.summary import Curve, Estimate, Plane
 from losscope.statistics import mean_interval
+from losscope.summary.measures import CENSORED, COMPACTIONS, CURVES, MEASURES, PROFILES, Measure
+from losscope.summary.reading import PER_CLASS, Record, Series
+from losscope.summary.subjects import Subject
+from losscope.summary.types import Curve, Estimate, Plane
 
 MAP_POINTS = 500
 """Points of a plane that a page holds: enough to see clusters, few enough to stay a small file."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from losscope.report.checks import fairness, outcomes, records
-from losscope.report.summary import Summary
+from losscope.checks import fairness, outcomes, records
+from losscope.summary.types import Summary
 
 
 @dataclass(frozen=True)

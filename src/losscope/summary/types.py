@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from losscope.report.measures import Measure
-from losscope.report.reading import StudyRecord
-from losscope.report.subjects import Kind, Subject
 from losscope.statistics import Interval, PairedDifference, Verdict
+from losscope.summary.measures import Measure
+from losscope.summary.reading import StudyRecord
+from losscope.summary.subjects import Kind, Subject
 from losscope.table import RunRecord
 
 FITTED = "best_fit"

@@ -9,9 +9,9 @@ import pytest
 from scipy import stats
 
 from losscope.report import summarize
-from losscope.report.measures import COMPARED, MEASURES, RECALL_1
-from losscope.report.subjects import HUES, subjects
-from losscope.report.summary import Comparison
+from losscope.summary.measures import COMPARED, MEASURES, RECALL_1
+from losscope.summary.subjects import HUES, subjects
+from losscope.summary.types import Comparison
 
 LAST = 3
 

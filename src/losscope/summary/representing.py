@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from losscope.cards import CARDS
-from losscope.report.measures import RECALL_1_VALIDATION
-from losscope.report.subjects import Subject
-from losscope.report.summary import Estimate
+from losscope.summary.measures import RECALL_1_VALIDATION
+from losscope.summary.subjects import Subject
+from losscope.summary.types import Estimate
 
 
 def best_on_validation(

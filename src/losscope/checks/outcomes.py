@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from losscope.report.formatting import number
-from losscope.report.measures import INTER_TRAIN, INTRA, INTRA_TRAIN, KNN, LOSS, RECALL_1
-from losscope.report.subjects import Kind
-from losscope.report.summary import Summary
+from losscope.summary.formatting import number
+from losscope.summary.measures import INTER_TRAIN, INTRA, INTRA_TRAIN, KNN, LOSS, RECALL_1
+from losscope.summary.subjects import Kind
+from losscope.summary.types import Summary
 
 NEAR = 0.02
 """Relative distance at which a value counts as being at its bound."""

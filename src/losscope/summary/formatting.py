@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
-from losscope.report.summary import Estimate
 from losscope.statistics import Interval
+from losscope.summary.types import Estimate
 
 ABSENT = "–"
 
@@ -94,3 +95,14 @@ def estimate_text(estimate: Estimate | None, epochs: int) -> str:
     never = f"never in {len(estimate.never)} of {estimate.n}"
     middle = (estimate.n - 1) // 2  # the lower median: counts a censored seed as later than all others
     return f"median {number(ordered[middle])}; {never}" if middle < len(ordered) else f"> {epochs}; {never}"
+
+
+def span(counts: Collection[int]) -> str:
+    """One count, or the smallest and the largest.
+
+    >>> span({5}), span({4, 5}), span([])
+    ('5', '4–5', '–')
+    """
+    if not counts:
+        return ABSENT
+    return "–".join(f"{count:,}" for count in sorted({min(counts), max(counts)}))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from losscope.report.formatting import p_text
-from losscope.report.measures import LOSS
-from losscope.report.summary import Summary
-from losscope.report.tables import span
 from losscope.statistics import MINIMUM_SEEDS, smallest_p
+from losscope.summary.formatting import p_text, span
+from losscope.summary.measures import LOSS
+from losscope.summary.types import Summary
 
 
 def unfinished(summary: Summary) -> list[str]:

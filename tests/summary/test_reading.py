@@ -9,7 +9,7 @@ import pytest
 
 from losscope.errors import DamagedRecord, InvalidInput, MissingData
 from losscope.report import summarize
-from losscope.report.reading import read
+from losscope.summary.reading import read
 
 
 def test_a_folder_without_a_study_is_named(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from losscope.report.reading import StudyRecord
 from losscope.study import Data
+from losscope.summary.reading import StudyRecord
 
 GIVEN_FEATURES = "features"
 """The data source that reads features from a file."""
@@ -19,7 +19,7 @@ GIVEN_FEATURES = "features"
 @cache
 def known() -> Mapping[str, Mapping[str, str]]:
     """What is known of data sets by name."""
-    return tomllib.loads((files("losscope.report") / "datasets.toml").read_text(encoding="utf-8"))
+    return tomllib.loads((files("losscope.summary") / "datasets.toml").read_text(encoding="utf-8"))
 
 
 def same_data(dataset: str, name: str) -> bool:

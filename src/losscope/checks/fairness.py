@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from losscope.report.measures import ACTIVE_POSITIVE
-from losscope.report.summary import FITTED, Summary
+from losscope.summary.measures import ACTIVE_POSITIVE
+from losscope.summary.types import FITTED, Summary
 
 EQUAL_WORK = 1.1
 """Ratio of updates or terms up to which losses count as trained equally."""
