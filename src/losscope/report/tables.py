@@ -55,6 +55,7 @@ MEANS = "Mean over seeds [95 % t interval]."
 WHERE: dict[Where, str] = {
     "evaluation": "on the evaluation split",
     "train": "on the training split",
+    "train_clean": "on the training split under true labels",
     "validation": "on the validation split",
     "training": "in training",
     "probe": "on the common probe",

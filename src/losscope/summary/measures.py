@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Where = Literal["train", "evaluation", "validation", "training", "probe"]
-"""`train` labels as given; `evaluation` the split that is not trained on; `validation` classes of their own to choose a
-hyper-parameter on; `training` the steps themselves; `probe` one batch that is the same for every loss of a seed."""
+Where = Literal["train", "train_clean", "evaluation", "validation", "training", "probe"]
+"""`train` labels as given; `train_clean` the same samples under their true labels; `evaluation` the split that is not
+trained on; `validation` classes of their own to choose a hyper-parameter on; `training` the steps themselves; `probe` one
+batch that is the same for every loss of a seed."""
 
 When = Literal["last", "start", "mean over epochs"]
 
@@ -83,6 +84,22 @@ RESULTANT = _measure("mean_resultant_squared", "evaluation", "common to all", te
 WITHIN_RANK = _measure("within_class_effective_rank", "evaluation", "effective rank within classes")
 FISHER = _measure("fisher_ratio", "evaluation", "Fisher ratio", better="higher")
 
+# For claims: the same geometry under true labels and on what is not trained on, and where training began.
+INTRA_CLEAN = _measure("intra_class_variance_mean", "train_clean", "intra-class variance: mean")
+INTER_CLEAN = _measure("inter_class_distance_mean", "train_clean", "inter-class distance: mean")
+INTER_CLEAN_SPREAD = _measure(
+    "inter_class_distance_variance", "train_clean", "inter-class distance: variance over pairs"
+)
+INTER_SPREAD = _measure("inter_class_distance_variance", "evaluation", "inter-class distance: variance over pairs")
+RATIO_CLEAN = _measure("intra_inter_ratio", "train_clean", "intra/inter ratio")
+RANK_TRAIN = _measure("effective_rank", "train", "effective rank")
+RANK_START = _measure("effective_rank", "evaluation", "effective rank, untrained", when="start")
+RANK_TRAIN_START = _measure("effective_rank", "train", "effective rank, untrained", when="start")
+WITHIN_RANK_TRAIN = _measure("within_class_effective_rank", "train", "effective rank within classes")
+ACTIVE_NEGATIVE_START = _measure(
+    "active_ratio_negative", "training", "active ratio, negative pairs, untrained", term="active_ratio", when="start"
+)
+
 COMPACTION = _measure("compaction_epoch", "evaluation", "compaction epoch")
 COMPACTION_AREA = _measure("compaction_area", "evaluation", "compaction area", term="compaction_epoch")
 DECAY_EXCESS = _measure("loss_decay_epoch_excess", "training", "loss-decay epoch, above the floor")
@@ -116,7 +133,8 @@ MEASURES = (
     RECALL_1_VALIDATION, INTRA_CV, INTER_CV, INTER_MIN, INTER_Q05, COSINE, COSINE_MAX, WITHIN, BETWEEN, RESULTANT,
     WITHIN_RANK, FISHER, COMPACTION, COMPACTION_AREA, DECAY_EXCESS, FLOOR, UPDATE_MEAN, UPDATE_NORM, SIGNAL, PROXY_GRADIENT,
     SHARE_90, SHARE_90_MEAN, TANGENTIAL, TANGENTIAL_MEAN, PARTICIPATION, EFFECTIVE_SHARE, ACTIVE_PROBE, RESIDUAL,
-    PAIR_WEIGHT, GREEDY, SATISFIED, GREEDY_RATIO,
+    PAIR_WEIGHT, GREEDY, SATISFIED, GREEDY_RATIO, INTRA_CLEAN, INTER_CLEAN, INTER_CLEAN_SPREAD, INTER_SPREAD, RATIO_CLEAN,
+    RANK_TRAIN, RANK_START, RANK_TRAIN_START, WITHIN_RANK_TRAIN, ACTIVE_NEGATIVE_START,
 )  # fmt: skip
 
 OVERVIEW = (RECALL_1, MAP_AT_R, KNN, INTRA, INTER, RATIO, ACTIVE, GRADIENT)
