@@ -25,11 +25,13 @@ from losscope.types import OUTLIER as OUTLIER
 class Split:
     """Samples with labels: inputs (samples, ...) float32 as the model takes them, labels (samples,) int64.
 
-    Other real and integer types are converted. Raises InvalidInput.
+    `fine` (samples,) are labels that nothing trains on: classes within those of `labels`, -1 for a sample without such a
+    class or of a class that holds no other. Other real and integer types are converted. Raises InvalidInput.
     """
 
     inputs: np.ndarray
     labels: np.ndarray
+    fine: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         inputs, labels = np.asarray(self.inputs), np.asarray(self.labels)
@@ -42,6 +44,13 @@ class Split:
             raise InvalidInput(f"inputs have the shape {inputs.shape}; expected at least one sample")
         object.__setattr__(self, "inputs", finite_float32(inputs))
         object.__setattr__(self, "labels", class_labels(labels))
+        if self.fine is not None:
+            fine = np.asarray(self.fine)
+            if fine.shape != labels.shape:
+                raise InvalidInput(
+                    f"fine labels have the shape {fine.shape} and labels {labels.shape}; expected one each"
+                )
+            object.__setattr__(self, "fine", class_labels(fine))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -72,6 +81,7 @@ class Dataset:
         object.__setattr__(self, "splits", MappingProxyType(dict(self.splits)))
         object.__setattr__(self, "source", MappingProxyType(dict(self.source)))
         _check_splits(self.name, self.splits)
+        _check_fine(self.name, self.splits)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -86,7 +96,7 @@ class Dataset:
         """
         digest = hashlib.sha256(self.recipe.encode())
         for name, split in sorted(self.splits.items()):
-            for part in (split.inputs, split.labels):
+            for part in (split.inputs, split.labels, *(() if split.fine is None else (split.fine,))):
                 digest.update(f"{name}:{part.shape}:{part.dtype}".encode())
                 if not (self.recipe and part is split.inputs):
                     digest.update(np.ascontiguousarray(part).data)
@@ -142,4 +152,20 @@ def _check_splits(name: str, splits: Mapping[str, Split]) -> None:
         raise InvalidInput(
             f"data set '{name}': each of the {len(classes)} classes of 'train' has one sample; expected a "
             "class with at least two, else there is no positive pair"
+        )
+
+
+def _check_fine(name: str, splits: Mapping[str, Split]) -> None:
+    given = [split for split, samples in splits.items() if samples.fine is not None]
+    if not given:
+        return
+    if len(given) < len(splits):
+        raise InvalidInput(f"data set '{name}' has fine labels in {given} of the splits {sorted(splits)}; expected all")
+    pairs = np.concatenate([np.stack([part.fine, part.labels]) for part in splits.values() if part.fine is not None], 1)
+    nested = np.unique(pairs[:, pairs[0] != OUTLIER], axis=1)
+    fine, parents = np.unique(nested[0], return_counts=True)
+    if (parents > 1).any():
+        raise InvalidInput(
+            f"data set '{name}': fine class {fine[parents > 1][0]} lies in {parents.max()} classes; expected each "
+            "within one"
         )

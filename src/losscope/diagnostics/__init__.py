@@ -13,6 +13,12 @@ from losscope.diagnostics.concentration import (
     gradient_share_90,
     gradient_share_curve,
 )
+from losscope.diagnostics.explained import (
+    fine_explained_share,
+    fine_explained_share_corrected,
+    fine_statistics,
+    within_coarse_variance,
+)
 from losscope.diagnostics.gradients import (
     gradient_norm,
     gradient_norm_embedding,
@@ -67,11 +73,11 @@ from losscope.diagnostics.variance import (
 class Diagnostic:
     """One line of the table: what it computes, from what, in which unit; `higher` says what a larger value means.
 
-    sees   norms: gradient norms of samples or terms; weights: pair weights
+    sees   norms: gradient norms of samples or terms; weights: pair weights; hierarchy: embeddings, labels and finer labels
     """
 
     function: Callable[..., Any]
-    sees: Literal["embeddings", "terms", "gradients", "norms", "weights", "history"]
+    sees: Literal["embeddings", "hierarchy", "terms", "gradients", "norms", "weights", "history"]
     unit: str
     higher: str
 
@@ -212,6 +218,18 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
     "within_class_effective_rank": Diagnostic(
         within_class_effective_rank, "embeddings", "dimensions", "classes vary in more dimensions"
     ),
+    "within_coarse_variance": Diagnostic(
+        within_coarse_variance, "hierarchy", "squared distance", "looser classes, of those that hold finer ones"
+    ),
+    "fine_explained_share": Diagnostic(
+        fine_explained_share, "hierarchy", "share of the variance within classes", "a finer label explains more of it"
+    ),
+    "fine_explained_share_corrected": Diagnostic(
+        fine_explained_share_corrected,
+        "hierarchy",
+        "share of the variance within classes",
+        "a finer label explains more of it; 0 for one at random",
+    ),
     "loss_decay_epoch": Diagnostic(loss_decay_epoch, "history", "epochs", "slower decay; null: never"),
     "loss_decay_epoch_excess": Diagnostic(
         loss_decay_epoch_excess, "history", "epochs", "slower decay of the loss above its floor; null: never"
@@ -232,6 +250,9 @@ __all__ = [
     "compaction_area",
     "compaction_epoch",
     "effective_rank",
+    "fine_explained_share",
+    "fine_explained_share_corrected",
+    "fine_statistics",
     "fisher_ratio",
     "gradient_effective_share",
     "gradient_norm",
@@ -273,5 +294,6 @@ __all__ = [
     "update_norm",
     "update_ratio",
     "within_class_effective_rank",
+    "within_coarse_variance",
     "within_variance",
 ]

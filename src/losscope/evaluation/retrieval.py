@@ -103,6 +103,35 @@ def recall_at_k(
     return dict(zip(ks, torch.cat(hits).mean(0).tolist(), strict=True))
 
 
+def recall_within(
+    embeddings: Tensor, groups: Tensor, labels: Tensor, ks: Sequence[int] = (1, 5, 10), *, block: int = 512
+) -> dict[int, float]:
+    """Recall@K as `retrieval` gives it, where each sample queries those of its own group only; groups (samples,).
+
+    Labels are expected to lie within groups: what has the query's label and another group can't be found. With classes
+    as groups and finer labels it says what a space knows beyond the classes, however well it separates these.
+    Raises InvalidInput as `retrieval` does.
+
+    >>> z = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.9, 0.1], [0.9, 0.1]])
+    >>> recall_within(z, torch.tensor([0, 1, 0, 1]), torch.tensor([5, 6, 5, 6]), ks=(1,))
+    {1: 1.0}
+    """
+    _, asked = _relevant(embeddings, labels, ks)
+    if groups.shape != labels.shape:
+        raise InvalidInput(f"groups {tuple(groups.shape)} and labels {tuple(labels.shape)}; expected one each")
+    ks = sorted(set(ks))
+    hits = []
+    for group in torch.unique(groups[asked]):
+        rows = (groups == group).nonzero().squeeze(1)
+        depth = min(ks[-1], len(rows) - 1)
+        if not depth:
+            hits.append(torch.zeros(1, len(ks), device=embeddings.device))  # alone: its like is in another group
+            continue
+        blocks = _ranked(embeddings[rows], labels[rows], asked[rows], depth, block)
+        hits += [_hits(ranked, ks, "random") for _, ranked in blocks]
+    return dict(zip(ks, torch.cat(hits).mean(0).tolist(), strict=True))
+
+
 def _relevant(embeddings: Tensor, labels: Tensor, ks: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Number of relevant items (samples,) of each sample, and whether it queries; the arguments checked."""
     _check(embeddings, labels, ks)

@@ -17,6 +17,7 @@ from losscope.data.whitening import pca_whitened
 from losscope.diagnostics.variance import class_statistics
 from losscope.errors import InvalidInput
 from losscope.evaluation import Retrieval, knn_accuracy, linear_probe_accuracy, recall_at_k, retrieval
+from losscope.training.granularity import fine_geometry, fine_retrieval
 from losscope.training.loop import Inputs, Stack
 from losscope.training.prepare import stack
 from losscope.training.records import GroupRecord, Row
@@ -38,15 +39,16 @@ GEOMETRY = (
 
 @dataclass(frozen=True)
 class Embedded:
-    """One split as a stack embeds it: (runs, samples, dim), labels (runs, samples)."""
+    """One split as a stack embeds it: (runs, samples, dim), labels and finer labels, if any, (runs, samples)."""
 
     embeddings: Tensor
     labels: Tensor
+    fine: Tensor | None = None
 
 
 def geometry_rows(split: str, epoch: int, embedded: Embedded, *, whole: bool = True) -> Iterator[Row]:
-    """VARIANCE of one split; the `whole` of it with a row for each class, and effective ranks."""
-    for run, points, labels in _finite_runs(embedded):
+    """VARIANCE of one split; the `whole` of it with a row for each class, effective ranks and what finer labels explain."""
+    for run, points, labels, fine in _finite_runs(embedded):
         statistics = class_statistics(points, labels)
         if len(statistics.classes) < 2:
             continue  # nothing can be said between classes: no rows rather than rows of NaN
@@ -61,13 +63,15 @@ def geometry_rows(split: str, epoch: int, embedded: Embedded, *, whole: bool = T
         yield run, split, epoch, "effective_rank", None, rank.item()
         within = diagnostics.within_class_effective_rank(points, labels, statistics)
         yield run, split, epoch, "within_class_effective_rank", None, within.item()
+        if fine is not None:
+            yield from ((run, split, epoch, *value) for value in fine_geometry(points, labels, fine))
 
 
-def _finite_runs(embedded: Embedded) -> Iterator[tuple[int, Tensor, Tensor]]:
+def _finite_runs(embedded: Embedded) -> Iterator[tuple[int, Tensor, Tensor, Tensor | None]]:
     """Index, embeddings and labels of each run whose embeddings are finite: others have no geometry, no neighbors."""
     for run, (points, labels) in enumerate(zip(embedded.embeddings, embedded.labels, strict=True)):
         if bool(points.isfinite().all()):
-            yield run, points, labels
+            yield run, points, labels, None if embedded.fine is None else embedded.fine[run]
 
 
 def evaluation_rows(splits: Mapping[str, Embedded], epoch: int, *, shares_classes: bool, keep: Keep) -> Iterator[Row]:
@@ -76,7 +80,9 @@ def evaluation_rows(splits: Mapping[str, Embedded], epoch: int, *, shares_classe
     `keep(run, split, epoch, labels, retrieval)` takes the per-query results.
     """
     train = splits["train"]
-    for run, split, points, labels in _evaluated(splits):
+    for run, split, points, labels, fine in _evaluated(splits):
+        if fine is not None:
+            yield from ((run, split, epoch, *value) for value in fine_retrieval(points, labels, fine, KS, full=True))
         try:
             found = retrieval(points, labels, KS)
         except InvalidInput:
@@ -94,7 +100,9 @@ def evaluation_rows(splits: Mapping[str, Embedded], epoch: int, *, shares_classe
 
 def recall_rows(splits: Mapping[str, Embedded], epoch: int) -> Iterator[Row]:
     """Recall@K alone, within each split that is not trained on."""
-    for run, split, points, labels in _evaluated(splits):
+    for run, split, points, labels, fine in _evaluated(splits):
+        if fine is not None:
+            yield from ((run, split, epoch, *value) for value in fine_retrieval(points, labels, fine, KS, full=False))
         try:
             found = recall_at_k(points, labels, KS)
         except InvalidInput:
@@ -103,11 +111,11 @@ def recall_rows(splits: Mapping[str, Embedded], epoch: int) -> Iterator[Row]:
             yield run, split, epoch, "recall_at_k", k, value
 
 
-def _evaluated(splits: Mapping[str, Embedded]) -> Iterator[tuple[int, str, Tensor, Tensor]]:
+def _evaluated(splits: Mapping[str, Embedded]) -> Iterator[tuple[int, str, Tensor, Tensor, Tensor | None]]:
     for split, embedded in splits.items():
         if not split.startswith("train"):
-            for run, points, labels in _finite_runs(embedded):
-                yield run, split, points, labels
+            for run, points, labels, fine in _finite_runs(embedded):
+                yield run, split, points, labels, fine
 
 
 def measure_inputs(record: GroupRecord, datasets: Sequence[Dataset], *, whiten: bool) -> None:
@@ -120,6 +128,7 @@ def measure_inputs(record: GroupRecord, datasets: Sequence[Dataset], *, whiten: 
             name: Embedded(
                 F.normalize(points, dim=-1).unsqueeze(0),
                 torch.from_numpy(dataset.splits[name].labels).unsqueeze(0),
+                fine_labels([dataset], name, "cpu"),
             )
             for name, points in flat.items()
         }
@@ -147,11 +156,12 @@ def _flat(dataset: Dataset, whiten: bool) -> dict[str, Tensor]:
 
 
 class SplitInputs:
-    """The inputs of all splits of a stack on its device, each array once, and their labels."""
+    """The inputs of all splits of a stack on its device, each array once, and their labels, finer ones too."""
 
     def __init__(self, datasets: list[Dataset], device: str, dtype: torch.dtype) -> None:
         splits = datasets[0].splits
         self.labels: dict[str, Tensor] = {}
+        self.fine = {name: fine_labels(datasets, name, device) for name in splits}
         self.inputs: dict[str, Inputs] = {}
         self.same_as: dict[str, str] = {}  # a split whose inputs are another's is embedded once
         for name in splits:
@@ -165,7 +175,13 @@ class SplitInputs:
         """The `wanted` splits as the stack embeds them now."""
         names = [name for name in self.labels if wanted(name)]
         once = {name: trained.embed(self.inputs[name]) for name in {self.same_as[name] for name in names}}
-        return {name: Embedded(once[self.same_as[name]], self.labels[name]) for name in names}
+        return {name: Embedded(once[self.same_as[name]], self.labels[name], self.fine[name]) for name in names}
+
+
+def fine_labels(datasets: Sequence[Dataset], split: str, device: str) -> Tensor | None:
+    """Finer labels (runs, samples) of a split, on a device; None where the data have none."""
+    given = [fine for dataset in datasets if (fine := dataset.splits[split].fine) is not None]
+    return torch.from_numpy(np.stack(given)).to(device) if given else None
 
 
 def map_columns(run: str, split: str, epoch: int, points: Tensor, labels: Tensor) -> dict[str, Any]:
