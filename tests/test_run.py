@@ -266,6 +266,16 @@ def test_a_folder_with_something_else_is_refused(tmp_path: Path) -> None:
             InvalidStudy,
             "mines triplets, but loss 'contrastive' has terms of another kind",
         ),
+        (
+            {"protocol": [{"name": "p", "batch": {"tuples_per_anchor": 2}}], "loss": [{"name": "sup_con"}]},
+            InvalidStudy,
+            r"draws 2 tuples for each anchor, but loss 'sup_con' has terms of another kind \(anchor\)",
+        ),
+        (
+            {"data": [{"name": "digits"}], "protocol": [{"name": "p", "labels": "clean"}]},
+            InvalidStudy,
+            "has no split 'train_clean'",
+        ),
     ],
 )
 def test_what_a_study_says_wrong_is_found_before_anything_is_written(

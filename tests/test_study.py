@@ -107,6 +107,26 @@ def test_the_presets_of_paper_a_are_what_they_are_called() -> None:
             InvalidStudy,
             r"batch\.per_class.*found 1",
         ),
+        ({"protocol": [{"name": "a", "batch": {"tuples_per_anchor": 0}}]}, InvalidStudy, r"tuples_per_anchor.*found 0"),
+        (
+            {"protocol": [{"name": "a", "batch": {"sampling": "all_in_batch", "tuples_per_anchor": 2}}]},
+            InvalidStudy,
+            "partners come from the whole split",
+        ),
+        (
+            {"protocol": [{"name": "a", "batch": {"partners": "batch", "counts": "anchors"}}]},
+            InvalidStudy,
+            "partners come from the whole split",
+        ),
+        ({"protocol": [{"name": "a", "loss": ["triplet"]}]}, InvalidStudy, "names the loss 'triplet'"),
+        (
+            {
+                "protocol": [{"name": "a", "loss": ["triplet"]}],
+                "loss": [{"name": "contrastive"}, {"name": "triplet"}],
+            },
+            InvalidStudy,
+            "no protocol trains the loss 'contrastive'",
+        ),
         ({"protocol": [{"name": "a", "evaluate_every": 0}]}, InvalidStudy, r"evaluate_every.*found 0"),
         ({"protocol": [{"name": "a", "labels": "shufled"}]}, InvalidStudy, "found 'shufled'"),
         ({"protocol": []}, InvalidStudy, "protocol"),
@@ -160,6 +180,19 @@ def test_cells_are_data_sets_times_protocols_times_variants() -> None:
     places = [("digits", "a"), ("few digits", "a"), ("few digits", "b")]
     assert described == [(*place, *variant) for place in places for variant in variants]
     assert {cell.seeds for cell in study.cells()} == {(0, 1)}
+
+
+def test_a_protocol_trains_the_losses_that_it_names() -> None:
+    losses = [{"name": "contrastive"}, {"name": "triplet", "squared": [False, True]}]
+
+    def trained(*wanted: str) -> list[str]:
+        protocols = [{"name": "a"}, {"name": "b", "loss": wanted}]
+        cells = parse(SMALL | {"protocol": protocols, "loss": losses}).cells()
+        return [cell.loss.title for cell in cells if cell.protocol.name == "b"]
+
+    assert trained() == ["contrastive", "triplet squared=false", "triplet squared=true"]
+    assert trained("triplet") == ["triplet squared=false", "triplet squared=true"]
+    assert trained("triplet squared=true", "contrastive") == ["contrastive", "triplet squared=true"]
 
 
 def test_a_variant_is_named_by_what_varies_alone() -> None:
@@ -223,6 +256,7 @@ def test_a_run_s_digest_is_of_what_decides_its_result_alone(tmp_path: Path) -> N
         changed(chunk=1),
         changed(chunk=2),
         changed(data=["synthetic"]),
+        changed(loss=["contrastive"]),
     ]
     for document in same:
         found = digests(document, tmp_path)
@@ -276,6 +310,8 @@ def test_later_options_count_only_where_they_are_used(tmp_path: Path) -> None:
     in_batch = digests(changed(batch={"sampling": "all_in_batch"}), tmp_path)
     for document in (
         changed(labels="shuffled", batch={"sampling": "all_in_batch"}),
+        changed(labels="clean", batch={"sampling": "all_in_batch"}),
+        changed(labels="noisy", batch={"sampling": "all_in_batch"}),
         changed(evaluate_every=1, batch={"sampling": "all_in_batch"}),
         changed(batch={"sampling": "all_in_batch", "classes": 2, "per_class": 2}),
         changed(batch={"sampling": "customary", "partners": "batch"}),
@@ -283,6 +319,14 @@ def test_later_options_count_only_where_they_are_used(tmp_path: Path) -> None:
         found = digests(document, tmp_path)
         for key, run in found.items():
             assert (run == in_batch[key]) == (key[1] == "none")  # inputs are measured the same way
+
+
+def test_how_tuples_are_counted_decides_a_run(tmp_path: Path) -> None:
+    own = digests(SMALL, tmp_path)
+    assert digests(changed(batch={"tuples_per_anchor": 1, "counts": "terms"}), tmp_path) == own
+    changes = [changed(batch={"tuples_per_anchor": 2}), changed(batch={"counts": "anchors"})]
+    found = [digests(document, tmp_path)["a", "contrastive", "", 0] for document in changes]
+    assert len({*found, own["a", "contrastive", "", 0]}) == 3
 
 
 def test_the_raw_inputs_of_two_lengths_of_training_are_the_same(tmp_path: Path) -> None:

@@ -58,6 +58,9 @@ class Batch(Frozen):
     outliers  "negatives": never positives; "class": one more class; "drop": not trained on
     mining    which triplets of all in the batch are kept
     balance   "terms": mean over all valid pairs; "sides": positives and negatives averaged apart
+    tuples_per_anchor    how many times the tuples of `sampling` are drawn for each anchor; pairs and triplets only
+    counts    what `terms` counts: "terms", pairs or triplets in random order; "anchors", each with all of its tuples, so
+              that a loss with two pairs for each anchor makes no more updates than one with a triplet
     """
 
     sampling: Literal["one_tuple", "one_plus_one", "all_in_batch", "customary"] = "one_tuple"
@@ -69,6 +72,8 @@ class Batch(Frozen):
     outliers: Literal["negatives", "class", "drop"] = "negatives"
     mining: Literal["none", "semi_hard", "batch_hard"] = "none"
     balance: Literal["terms", "sides"] = "terms"
+    tuples_per_anchor: int = Field(default=1, ge=1)
+    counts: Literal["terms", "anchors"] = "terms"
 
     @model_validator(mode="after")
     def _possible(self) -> Batch:
@@ -81,6 +86,11 @@ class Batch(Frozen):
             raise ValueError("partners = 'batch' goes with any sampling but 'one_plus_one'")
         if self.partners == "dataset" and self.sampling == "customary":
             raise ValueError("sampling = 'customary' forms terms within a batch; set partners = 'batch'")
+        if not self.draws_partners and (self.tuples_per_anchor > 1 or self.counts == "anchors"):
+            raise ValueError(
+                "tuples_per_anchor and counts are of anchors whose partners come from the whole split; set partners = "
+                "'dataset' and sampling = 'one_tuple' or 'one_plus_one', or leave both out"
+            )
         if (self.classes is None) != (self.per_class is None):
             raise ValueError("classes and per_class go together: a batch of so many classes with so many samples each")
         if self.classes is not None and self.draws_partners:
@@ -99,7 +109,10 @@ class Protocol(Frozen):
     """Everything that must be equal for a comparison to be fair.
 
     data            limits the protocol to some data sets
-    labels          "shuffled" trains on labels in random order: what a loss does to a geometry without any classes
+    loss            limits it to some losses, by name ("triplet": all its variants) or by name and variant
+    labels          what training is told (measuring is not): "given"; "clean", those of the split `train_clean`; "noisy",
+                    each replaced with probability 0.1 by a class drawn uniformly; "shuffled", in random order: what a
+                    loss does to a geometry without any classes
     evaluate_every  epochs between evaluations by Recall@K and on the probe; with it, the training split's geometry, the
                     loss on probe batches, variances of single classes and ranks are measured then only. MAP@R,
                     R-precision, each query's result and the classifiers follow `evaluate_at`, the first epoch and the last
@@ -108,12 +121,13 @@ class Protocol(Frozen):
 
     name: str = Field(min_length=1)
     data: tuple[str, ...] = ()
+    loss: tuple[str, ...] = ()
     model: Model = Model()
     optimizer: Optimizer = Optimizer()
     batch: Batch = Batch()
     epochs: int = Field(default=50, ge=1)
     inputs: Literal["raw", "unit_length", "standardized"] = "raw"
-    labels: Literal["given", "shuffled"] = "given"
+    labels: Literal["given", "clean", "noisy", "shuffled"] = "given"
     precision: Literal["float32", "float64"] = "float32"
     reduction: Literal["mean_over_valid"] = "mean_over_valid"
     evaluate_at: tuple[int, ...] = ()  # epochs with retrieval and classification, beside 0 and the last
@@ -123,12 +137,16 @@ class Protocol(Frozen):
     def decisive(self) -> dict[str, Any]:
         """What of the protocol decides a run's result; later options only where they are used, so that runs from
         before them keep their digest."""
-        document = self.model_dump(mode="json", exclude={"name", "data", "chunk"})
+        document = self.model_dump(mode="json", exclude={"name", "data", "loss", "chunk"})
         for part, later in ((document, _LATER_IN_PROTOCOL), (document["batch"], _LATER_IN_BATCH)):
             for key, unused in later.items():
                 if part[key] == unused:
                     del part[key]
         return document
+
+    def trains(self, loss: LossChoice) -> bool:
+        """Whether the protocol is for a loss."""
+        return not self.loss or loss.name in self.loss or loss.title in self.loss
 
     def evaluates(self, epoch: int) -> bool:
         """Whether Recall@K, the probe and the geometry of every split are measured at the end of an epoch."""
@@ -145,7 +163,7 @@ class Protocol(Frozen):
 
 
 _LATER_IN_PROTOCOL = {"labels": "given", "evaluate_every": None}
-_LATER_IN_BATCH = {"classes": None, "per_class": None}
+_LATER_IN_BATCH = {"classes": None, "per_class": None, "tuples_per_anchor": 1, "counts": "terms"}
 
 
 class Data(Frozen):
@@ -190,6 +208,11 @@ class LossChoice:
     variant: str
     hyperparameters: tuple[tuple[str, Any], ...]
 
+    @property
+    def title(self) -> str:
+        """Name and variant."""
+        return f"{self.name} {self.variant}".strip()
+
 
 class Study(Frozen):
     """Data sets x protocols x losses x seeds. `seeds` counts them from 0, or lists them."""
@@ -211,7 +234,8 @@ class Study(Frozen):
         names = [protocol.name for protocol in self.protocol]
         if len(set(names)) < len(names):
             raise ValueError(f"protocol names must differ; found {names}")
-        losses = [f"{choice.name} {choice.variant}".strip() for loss in self.loss for choice in loss.variants()]
+        choices = [choice for loss in self.loss for choice in loss.variants()]
+        losses = [choice.title for choice in choices]
         if len(set(losses)) < len(losses):
             raise ValueError(
                 f"losses must differ in name or variant; found {losses}: write several values of one loss as a list, "
@@ -219,6 +243,12 @@ class Study(Frozen):
             )
         if empty := [loss.name for loss in self.loss if not loss.variants()]:
             raise ValueError(f"loss '{empty[0]}' has a hyper-parameter without a value: its list is empty")
+        known = {*losses, *(loss.name for loss in self.loss)}
+        for protocol in self.protocol:
+            if missing := [wanted for wanted in protocol.loss if wanted not in known]:
+                raise ValueError(f"protocol '{protocol.name}' names the loss '{missing[0]}'; there are {losses}")
+        if unused := [one.title for one in choices if not any(protocol.trains(one) for protocol in self.protocol)]:
+            raise ValueError(f"no protocol trains the loss '{unused[0]}'; name it in a protocol's loss, or remove it")
         used = {label for protocol in self.protocol for label in protocol.data or labels}
         if unused := [label for label in labels if label not in used]:
             raise ValueError(f"no protocol uses the data set '{unused[0]}'; name it in a protocol's data, or remove it")
@@ -242,6 +272,7 @@ class Study(Frozen):
             if not protocol.data or (data.label or data.name) in protocol.data
             for loss in self.loss
             for choice in loss.variants()
+            if protocol.trains(choice)
         ]
 
     def comparable(self) -> dict[str, Any]:

@@ -171,6 +171,48 @@ def test_an_epoch_of_the_synthetic_data_has_4200_pairs_and_2000_triplets() -> No
     assert len(epoch_terms(sampler("contrastive", labels, sampling="one_tuple", terms=64))) == 2100
 
 
+@pytest.mark.parametrize("sampling", ["one_tuple", "one_plus_one"])
+@pytest.mark.parametrize("loss", HINGES)
+def test_the_first_of_several_tuples_is_the_only_one_of_one(loss: str, sampling: str) -> None:
+    one = epoch_terms(sampler(loss, sampling=sampling))
+    three = epoch_terms(sampler(loss, sampling=sampling, tuples_per_anchor=3))
+    assert not Counter(one) - Counter(three)
+    assert len(three) == 3 * len(one)
+    assert Counter(anchor for anchor, *_ in three) == Counter({row: 3 * n for row, n in counted(one).items()})
+    assert len(set(three)) > 1.5 * len(one)  # drawn anew, not repeated
+    assert sorted(epoch_terms(sampler(loss, sampling=sampling, counts="anchors"))) == sorted(one)
+
+
+def counted(terms: list[tuple[int, ...]]) -> Counter[int]:
+    return Counter(anchor for anchor, *_ in terms)
+
+
+@pytest.mark.parametrize(("loss", "of_one"), [("contrastive", 2), ("triplet", 1)])
+@pytest.mark.parametrize("copies", [1, 3])
+def test_a_batch_of_anchors_holds_all_tuples_of_each(loss: str, of_one: int, copies: int) -> None:
+    made = sampler(loss, sampling="one_plus_one", counts="anchors", tuples_per_anchor=copies, terms=4)
+    batches = [counted(terms_of(step)) for step in made.epoch(1)]
+    assert {n for batch in batches for n in batch.values()} == {of_one * copies}
+    assert [len(batch) for batch in batches[:-1]] == [4] * (len(batches) - 1)
+    met = [anchor for batch in batches for anchor in batch]
+    assert len(met) == len(set(met)) == (19 if loss == "contrastive" else 14)  # all, or those with a positive
+
+
+def test_batches_of_anchors_give_pairs_as_many_updates_as_triplets() -> None:
+    labels = data.load("synthetic", seed=0).splits["train"].labels
+    steps = {
+        (loss, counts): len(list(sampler(loss, labels, sampling="one_plus_one", counts=counts).epoch(1)))
+        for loss in HINGES
+        for counts in ("terms", "anchors")
+    }
+    assert steps == {
+        ("contrastive", "terms"): 66,
+        ("contrastive", "anchors"): 33,  # an outlier is an anchor of two negatives
+        ("triplet", "terms"): 32,
+        ("triplet", "anchors"): 32,
+    }
+
+
 @pytest.mark.parametrize("loss", HINGES)
 @pytest.mark.parametrize("sampling", ["one_tuple", "one_tuple in the batch", "one_plus_one"])
 def test_no_outlier_is_half_of_a_positive_pair(loss: str, sampling: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 from losscope.data import OUTLIER, Dataset, Split
 from losscope.errors import InvalidStudy
 from losscope.study import Batch, Protocol
-from losscope.training.prepare import prepare, shuffled, stack
+from losscope.training.prepare import noisy, prepare, shuffled, stack, told
 from losscope.training.run import Place, load_datasets
 from stacks import build, cell
 
@@ -127,3 +127,48 @@ def test_labels_are_shuffled_for_training_only() -> None:
     assert np.array_equal(trained.parameters.detach(), told.parameters.detach())
     other = build(cell((3,), "arcface", "one_tuple", labels="shuffled"))
     assert np.array_equal(other.sampler.labels[0], trained.sampler.labels[1])  # the same for every loss of a seed
+
+
+# clean and noisy labels -------------------------------------------------------------------------------------
+
+
+def test_training_is_told_the_labels_of_its_protocol() -> None:
+    both = [dataset(), dataset()]
+
+    def labels(which: str) -> list[list[int]]:
+        protocol: Any = {"name": "p", "labels": which}
+        return told(both, Protocol(**protocol), (0, 1)).tolist()  # type: ignore[no-any-return]
+
+    assert labels("given") == [[0, 1, 0, -1]] * 2
+    assert labels("clean") == [[1, 0, 0, -1]] * 2
+    assert labels("shuffled") == shuffled(np.stack([LABELS] * 2), (0, 1)).tolist()
+    assert labels("noisy") == noisy(np.stack([LABELS] * 2), (0, 1)).tolist()
+
+
+def test_clean_labels_need_a_clean_split() -> None:
+    without = Dataset(name="d", splits={"train": Split(INPUTS, LABELS)}, split_protocol="p")
+    with pytest.raises(
+        InvalidStudy, match=r"'p' trains on clean labels, but d has no split 'train_clean' \(it has train\)"
+    ):
+        told([without], Protocol(name="p", labels="clean"), (0,))
+
+
+def test_a_tenth_of_noisy_labels_is_drawn_anew_and_outliers_stay() -> None:
+    labels = np.concatenate([np.repeat([2, 3, 7, 9], 5000), np.full(300, OUTLIER)])
+    found = noisy(np.stack([labels, labels]), (4, 5))
+    assert np.array_equal(found == OUTLIER, np.stack([labels, labels]) == OUTLIER)
+    assert set(found.flatten().tolist()) == {OUTLIER, 2, 3, 7, 9}
+    wrong = np.mean(found[:, :20000] != labels[:20000])
+    assert abs(wrong - 0.075) < 4 * np.sqrt(0.075 * 0.925 / 40000)  # 0.1, but a quarter draws its own class
+    replaced = found[0, :20000][found[0, :20000] != labels[:20000]]
+    shares = [np.mean(replaced == label) for label in (2, 3, 7, 9)]
+    assert max(shares) - min(shares) < 0.1
+    assert not np.array_equal(found[0], found[1])
+    assert np.array_equal(noisy(labels[None], (5,))[0], found[1])  # by the seed alone
+
+
+def test_clean_labels_are_told_and_the_given_ones_measured() -> None:
+    given, clean = cell((0, 1), labels="clean"), build(cell((0, 1), labels="clean"))
+    for run, found in enumerate(load_datasets(given, Place())):
+        assert np.array_equal(clean.sampler.labels[run], found.splits["train_clean"].labels)
+        assert not np.array_equal(found.splits["train"].labels, found.splits["train_clean"].labels)

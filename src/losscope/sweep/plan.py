@@ -19,7 +19,7 @@ from losscope.study import NUMERICS_VERSION, Cell, LossChoice, Study, digest
 from losscope.table import read_group
 from losscope.training.models import MODELS
 from losscope.training.objective import check_fit
-from losscope.training.prepare import prepare
+from losscope.training.prepare import prepare, told
 from losscope.training.run import INPUTS, WHITENED, Extensions, Place, Progress, Unit
 from losscope.types import OUTLIER, Loss
 
@@ -156,8 +156,8 @@ def _described(
             raise InvalidStudy(f"two data sets of the study are called '{name}' in tables; give one of them a label")
         about[name] = _about(first, prints)
         for protocol in dict.fromkeys(cell.protocol for cell in cells if cell.data == entry):
-            labels = prepare(first, protocol).splits["train"].labels
-            classes = len({*labels.tolist()} - {OUTLIER})
+            labels = told([prepare(first, protocol)], protocol, drawn[:1])
+            classes = len({*labels.flatten().tolist()} - {OUTLIER})
             encoder = place.extensions.encoder(protocol.model, first.input_shape)
             # Whitening makes a baseline of features; pixels have no use for it.
             for variant in ("input", WHITENED) if "backbone" in first.source else ("input",):
@@ -193,7 +193,15 @@ def _check_names(study: Study, extensions: Extensions) -> None:
         if protocol.model.name not in {*MODELS, *extensions.models}:
             raise UnknownName.of("model", protocol.model.name, {*MODELS, *extensions.models})
         for loss in study.loss:
+            if not any(protocol.trains(choice) for choice in loss.variants()):
+                continue
             kind = extensions.loss(loss.name).kind
+            if protocol.batch.tuples_per_anchor > 1 and kind not in ("pair", "triplet"):
+                raise InvalidStudy(
+                    f"protocol '{protocol.name}' draws {protocol.batch.tuples_per_anchor} tuples for each anchor, but loss "
+                    f"'{loss.name}' has terms of another kind ({kind}) than pairs and triplets; set "
+                    "batch.tuples_per_anchor = 1 or leave that loss out"
+                )
             if protocol.batch.mining != "none" and kind != "triplet":
                 raise InvalidStudy(
                     f"protocol '{protocol.name}' mines triplets, but loss '{loss.name}' has terms of another kind ({kind}); "

@@ -83,7 +83,15 @@ class Sampler:
         both_sides = self.batch.sampling == "one_plus_one"
         pairs = self.loss.kind == "pair"
         drawn = [
-            draw(index, seed, epoch, pairs=pairs, both_sides=both_sides)
+            draw(
+                index,
+                seed,
+                epoch,
+                pairs=pairs,
+                both_sides=both_sides,
+                copies=self.batch.tuples_per_anchor,
+                together=self.batch.counts == "anchors",
+            )
             for seed, index in zip(self.seeds, self.index, strict=True)
         ]
         lengths = {len(one.anchor) for one in drawn}
@@ -94,8 +102,11 @@ class Sampler:
             )
         (length,) = lengths
         stacked = Drawn(*(np.stack([getattr(one, part) for one in drawn]) for part in Drawn._fields))
-        for start in range(0, length, self.batch.terms):
-            yield self._partner_step(Drawn(*(part[:, start : start + self.batch.terms] for part in stacked)))
+        size = self.batch.terms
+        if self.batch.counts == "anchors":
+            size *= self.batch.tuples_per_anchor * (2 if pairs and both_sides else 1)
+        for start in range(0, length, size):
+            yield self._partner_step(Drawn(*(part[:, start : start + size] for part in stacked)))
 
     def _partner_step(self, drawn: Drawn) -> Step:
         """A batch of anchors and their partners, each part (runs, anchors), as rows and what the loss takes."""

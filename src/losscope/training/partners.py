@@ -49,32 +49,40 @@ class ClassIndex:
         return chosen
 
 
-def draw(index: ClassIndex, seed: int, epoch: int, *, pairs: bool, both_sides: bool) -> Drawn:
+def draw(
+    index: ClassIndex, seed: int, epoch: int, *, pairs: bool, both_sides: bool, copies: int = 1, together: bool = False
+) -> Drawn:
     """Partners for every row by row number, then the order: the same for all losses of one seed (but for the order
     with `both_sides`, where there are twice as many pairs).
 
     pairs       one pair for each anchor, a fair coin says which side; else a positive and a negative for each
     both_sides  a positive and a negative pair for each anchor; an anchor without positive gives two negatives
+    copies      how many times all of this is drawn for each anchor
+    together    an anchor's tuples follow one another; else all tuples are in random order
     """
     samples = len(index.labels)
-    uniform = generator(seed, "partners", epoch).random((3, samples))
-    anchor = np.arange(samples)
-    positive, negative = index.positives(anchor, uniform[0]), index.negatives(anchor, uniform[1])
+    uniform = generator(seed, "partners", epoch).random((copies, 3, samples))
+    rows = np.arange(samples)
+    positive, negative = index.positives(rows, uniform[:, 0]), index.negatives(rows, uniform[:, 1])
     if not pairs:
-        same, possible = np.ones(samples, dtype=bool), index.has_positive & index.has_negative
+        same = np.ones((copies, samples), dtype=bool)
+        possible = index.has_positive & index.has_negative
     elif not both_sides:
-        coin = generator(seed, "coin", epoch).random(samples) < 0.5
+        coin = generator(seed, "coin", epoch).random((copies, samples)) < 0.5
         same = np.where(index.has_positive & index.has_negative, coin, index.has_positive)
         possible = index.has_positive | index.has_negative
     else:
-        second = index.negatives(anchor, uniform[2])
-        anchor, positive = np.tile(anchor, 2), np.tile(positive, 2)
+        second = index.negatives(rows, uniform[:, 2])
+        positive = np.concatenate([positive, positive])
         negative = np.concatenate([negative, second])
-        same = np.concatenate([np.zeros(samples, dtype=bool), index.has_positive])
-        possible = same | np.tile(index.has_negative, 2)
-    order = generator(seed, "order", epoch).permutation(len(anchor))
-    kept = order[possible[order]]
-    return Drawn(anchor[kept], positive[kept], negative[kept], same[kept])
+        same = np.zeros_like(negative, dtype=bool)
+        same[copies:] = index.has_positive
+        possible = same | index.has_negative
+    tuples = len(negative)  # of each anchor
+    random = generator(seed, "order", epoch).permutation
+    order = (random(samples)[:, None] + samples * np.arange(tuples)).ravel() if together else random(tuples * samples)
+    kept = order[np.broadcast_to(possible, negative.shape).ravel()[order]]
+    return Drawn(kept % samples, positive.ravel()[kept], negative.ravel()[kept], same.ravel()[kept])
 
 
 class InBatch:

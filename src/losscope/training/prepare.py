@@ -13,6 +13,9 @@ from losscope.seeds import generator
 from losscope.study import Protocol
 from losscope.types import OUTLIER
 
+LABEL_NOISE = 0.1
+"""Share of training labels that `labels = "noisy"` draws anew."""
+
 
 def prepare(dataset: Dataset, protocol: Protocol) -> Dataset:
     """The data set as the protocol's runs see it: inputs scaled; outliers kept, made a class, or left out of training."""
@@ -22,7 +25,7 @@ def prepare(dataset: Dataset, protocol: Protocol) -> Dataset:
     for name, split in dataset.splits.items():
         if id(split.inputs) not in done:
             done[id(split.inputs)] = scale(split.inputs)
-        splits[name] = _outliers(name, replace(split, inputs=done[id(split.inputs)]), protocol, dataset)
+        splits[name] = _outliers(name, Split(done[id(split.inputs)], split.labels), protocol, dataset)
     return replace(dataset, splits=splits)
 
 
@@ -48,11 +51,10 @@ def unit_length(inputs: np.ndarray) -> np.ndarray:
 def _outliers(name: str, split: Split, protocol: Protocol, dataset: Dataset) -> Split:
     if protocol.batch.outliers == "class":
         extra = max(int(other.labels.max()) for other in dataset.splits.values()) + 1
-        return replace(split, labels=np.where(split.labels == OUTLIER, extra, split.labels))
+        return Split(split.inputs, np.where(split.labels == OUTLIER, extra, split.labels))
     if protocol.batch.outliers == "drop" and name.startswith("train"):
         kept = split.labels != OUTLIER
-        fine = None if split.fine is None else split.fine[kept]
-        return split if kept.all() else Split(split.inputs[kept], split.labels[kept], fine)
+        return split if kept.all() else Split(split.inputs[kept], split.labels[kept])
     return split
 
 
@@ -73,8 +75,32 @@ def stack(datasets: list[Dataset], split: str) -> tuple[np.ndarray, np.ndarray, 
     return (parts[0].inputs if shared else np.stack([part.inputs for part in parts])), labels, shared
 
 
+def told(datasets: Sequence[Dataset], protocol: Protocol, seeds: Sequence[int]) -> np.ndarray:
+    """The labels (runs, samples) that training is told. Raises InvalidStudy where there are no clean ones."""
+    if protocol.labels == "clean" and "train_clean" not in datasets[0].splits:
+        raise InvalidStudy(
+            f"protocol '{protocol.name}' trains on clean labels, but {datasets[0].name} has no split 'train_clean' "
+            f"(it has {', '.join(datasets[0].splits)}); set labels = 'given', or limit the protocol's data"
+        )
+    split = "train_clean" if protocol.labels == "clean" else "train"
+    labels = np.stack([dataset.splits[split].labels for dataset in datasets])
+    change = {"shuffled": shuffled, "noisy": noisy}.get(protocol.labels)
+    return change(labels, seeds) if change else labels
+
+
 def shuffled(labels: np.ndarray, seeds: Sequence[int]) -> np.ndarray:
     """The labels (runs, samples) of each run in an order of its seed's own: the same classes, told to nobody."""
     return np.stack(
         [generator(seed, "shuffled labels").permutation(row) for seed, row in zip(seeds, labels, strict=True)]
     )
+
+
+def noisy(labels: np.ndarray, seeds: Sequence[int]) -> np.ndarray:
+    """The labels (runs, samples) of each run, each replaced with probability 0.1 by a class drawn uniformly, its own
+    included, as in the synthetic data; outliers stay outliers."""
+    return np.stack([_replaced(row, generator(seed, "label noise")) for seed, row in zip(seeds, labels, strict=True)])
+
+
+def _replaced(labels: np.ndarray, chance: np.random.Generator) -> np.ndarray:
+    replaced = (chance.random(len(labels)) < LABEL_NOISE) & (labels != OUTLIER)
+    return np.where(replaced, chance.choice(np.unique(labels[labels != OUTLIER]), len(labels)), labels)

@@ -30,7 +30,7 @@ from losscope.training.measure import (
 )
 from losscope.training.models import Encoder, encoder, from_module
 from losscope.training.objective import Objective
-from losscope.training.prepare import prepare, shuffled, stack
+from losscope.training.prepare import prepare, stack, told
 from losscope.training.probe import probe_rows
 from losscope.training.records import GroupRecord, Row
 from losscope.types import Loss
@@ -144,13 +144,11 @@ def build_stack(
 ) -> Stack:
     """The untrained stack of a group; `choices` are the variants of each run, where they differ from the cell's."""
     protocol = cell.protocol
-    inputs, labels, shared = stack(datasets, "train")
-    if protocol.labels == "shuffled":
-        labels = shuffled(labels, cell.seeds)
+    inputs, _, shared = stack(datasets, "train")
     dtype = getattr(torch, protocol.precision)
     loss = place.extensions.loss(cell.loss.name)
     encoder = place.extensions.encoder(protocol.model, datasets[0].input_shape)
-    sampler = Sampler(labels, cell.seeds, protocol.batch, loss, place.device)
+    sampler = Sampler(told(datasets, protocol, cell.seeds), cell.seeds, protocol.batch, loss, place.device)
     objective = Objective(
         loss,
         [dict(choice.hyperparameters) for choice in choices or [cell.loss] * len(cell.seeds)],
