@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from losscope.data import load
 from losscope.data.splits import (
+    DISJOINT,
     Parts,
     class_disjoint,
     class_disjoint_validation,
     first_per_class,
+    parts_of,
     rows_of,
     stratified_half,
 )
+from losscope.errors import InvalidStudy
 
 labels_of_any_kind = arrays(np.int64, st.integers(1, 60), elements=st.integers(-1, 6))
 
@@ -72,6 +77,58 @@ def test_validation_of_two_hundred_196_and_ten_classes() -> None:
     assert sizes(class_disjoint_validation(np.arange(200))) == {"train": 67, "validation": 33, "test": 100}
     assert sizes(class_disjoint_validation(np.arange(196))) == {"train": 65, "validation": 33, "test": 98}
     assert sizes(class_disjoint_validation(np.arange(10))) == {"train": 3, "validation": 2, "test": 5}
+
+
+@given(labels_of_any_kind, st.integers(1, 9))
+def test_a_class_split_has_the_same_sizes_with_other_classes(labels: np.ndarray, class_split: int) -> None:
+    for cut in DISJOINT.values():
+        customary, drawn = cut(labels), cut(labels, class_split=class_split)
+        assert np.sum([*drawn.values()], axis=0).tolist() == [1] * len(labels)
+        for name, part in drawn.items():
+            assert len(set(labels[part]) - {-1}) == len(set(labels[customary[name]]) - {-1})
+            others = np.concatenate([labels[other] for other_name, other in drawn.items() if other_name != name])
+            assert not (set(labels[part]) & set(others)) - {-1}
+        assert drawn["train"][labels == -1].all()
+
+
+def test_class_splits_are_drawn_from_the_labels_alone() -> None:
+    labels = np.repeat(np.arange(200), 3)
+    drawn = [class_disjoint_validation(labels, class_split=split) for split in range(1, 5)]
+    assert len({parts["test"].tobytes() for parts in drawn}) == 4
+    for split, parts in enumerate(drawn, start=1):
+        np.testing.assert_array_equal(parts["test"], class_disjoint(labels, class_split=split)["test"])
+        shuffled = np.random.default_rng(0).permutation(len(labels))
+        again = class_disjoint_validation(labels[shuffled], class_split=split)
+        assert all((parts[name][shuffled] == again[name]).all() for name in parts)
+        # Half of the classes at random: far from the customary halves, which are the first and the last.
+        assert 30 < len(set(labels[parts["test"]]) & set(range(100))) < 70
+
+
+def test_the_customary_class_split_is_number_0() -> None:
+    labels = np.repeat(np.arange(11), 2)
+    for cut in DISJOINT.values():
+        for name, part in cut(labels).items():
+            np.testing.assert_array_equal(part, cut(labels, class_split=0)[name])
+    customary, drawn = load("digits", split="class_disjoint"), load("digits", split="class_disjoint", class_split=2)
+    assert customary.fingerprint == load("digits", split="class_disjoint", class_split=0).fingerprint
+    assert customary.fingerprint == "c81c75a0cd6742db03579c18803ecbb22b06b1b0bc36f677bb861c7b49c99b1d"
+    assert "class_split" not in customary.source
+    assert (drawn.name, drawn.source["class_split"]) == ("digits/class_disjoint/2", "2")
+    assert drawn.fingerprint != customary.fingerprint
+    assert not drawn.shares_classes
+
+
+def test_classes_on_both_sides_have_no_order_to_draw() -> None:
+    with pytest.raises(
+        InvalidStudy, match="split = 'stratified_half' has the same classes on both sides; set split to"
+    ):
+        load("digits", class_split=1)
+    with pytest.raises(InvalidStudy, match="class_split = -1 is not valid"):
+        load("digits", split="class_disjoint", class_split=-1)
+    assert parts_of(np.array([0, 1]), "given", 0, lambda labels: {"train": labels == 0})["train"].tolist() == [
+        True,
+        False,
+    ]
 
 
 def sizes(parts: Parts) -> dict[str, int]:

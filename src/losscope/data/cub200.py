@@ -3,7 +3,7 @@
 Read from parquet, from folders train/ and test/ with a folder per class, or from the original CUB_200_2011
 folder. Splits: `official_closed`, the official 5,994 / 5,794 with all species in both halves, and
 `class_disjoint`, the first 100 species to train and the others to test, over all images (5,864 / 5,924);
-`class_disjoint_validation` takes the last 33 of the first 100 for validation.
+`class_disjoint_validation` takes the last 33 of the first 100 for validation. `class_split` draws other classes.
 """
 
 from __future__ import annotations
@@ -11,17 +11,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from losscope.data.coarse import by_name, last_word
 from losscope.data.dataset import Dataset
 from losscope.data.folders import locate
 from losscope.data.image_files import part_patterns, read_part, train_then_test
 from losscope.data.notes import counted, imagenet_overlap, joined_notes, named
-from losscope.data.options import Limit, Precision, Size, ViewOrFile
+from losscope.data.options import ClassSplit, Limit, Precision, Size, ViewOrFile
 from losscope.data.pixels import IMAGENET
 from losscope.data.progress import Progress
 from losscope.data.readers.cub_original import read_cub_original
 from losscope.data.samples import Samples, split_samples
-from losscope.data.splits import DISJOINT, Disjoint, Parts, train_and_test
+from losscope.data.splits import Disjoint, Parts, parts_of, train_and_test
 from losscope.data.views import Viewing, given_split, picture_samples, precomputed_samples
 
 IMAGES = 11_788
@@ -34,11 +33,11 @@ HOW = "Get CUB_200_2011.tgz from https://www.vision.caltech.edu/datasets/cub_200
 def cub200(
     *,
     split: Literal["official_closed", Disjoint] = "official_closed",
+    class_split: ClassSplit = 0,
     backbone: ViewOrFile = DEFAULT_BACKBONE,
     backbone_weights: str | None = None,
     precision: Precision = "float32",
     size: Size = None,
-    coarse: Literal["last_word"] | None = None,
     limit: Limit = None,
     folder: Path | None = None,
     device: str = "cpu",
@@ -47,17 +46,17 @@ def cub200(
     """Splits `train`, `test`, `validation` if asked for: features (samples, dim) or pixels (samples, 3, size, size).
 
     "pixels" needs a `size`; they are scaled with ImageNet's mean and deviation. "precomputed" reads the
-    features of a file. `coarse` trains on the last word of the species' names, with the species as fine labels.
+    features of a file.
     """
     viewing = Viewing(backbone, backbone_weights, precision, size, device, progress)
     samples = precomputed_samples("cub200", folder) if backbone == "precomputed" else _samples(viewing, folder)
     return split_samples(
-        named("cub200", split, backbone, default=DEFAULT_BACKBONE, coarse=coarse),
+        named("cub200", split, backbone, class_split=class_split, default=DEFAULT_BACKBONE),
         samples,
-        _parts(samples, split),
+        parts_of(samples.labels, split, class_split, lambda _: _official(samples)),
         split_protocol=split,
+        class_split=class_split,
         limit=limit,
-        coarse=by_name(samples.labels, samples.class_names, last_word) if coarse else None,
         note=joined_notes(counted(len(samples.labels), IMAGES), imagenet_overlap(backbone)),
     )
 
@@ -74,9 +73,7 @@ def cub200_files(folder: Path | None) -> dict[str, list[Path]]:
     }
 
 
-def _parts(samples: Samples, split: Literal["official_closed", Disjoint]) -> Parts:
-    if split != "official_closed":
-        return DISJOINT[split](samples.labels)
+def _official(samples: Samples) -> Parts:
     return train_and_test(given_split(samples, "cub200", "set split='class_disjoint'"))
 
 

@@ -10,10 +10,11 @@ import numpy as np
 
 from losscope.data.dataset import Dataset, class_labels, finite_float32
 from losscope.data.folders import data_folder
-from losscope.data.options import Limit
+from losscope.data.notes import named
+from losscope.data.options import ClassSplit, Limit
 from losscope.data.readers.arrays import read_arrays
 from losscope.data.samples import Samples, Taken, split_samples
-from losscope.data.splits import DISJOINT, Disjoint, Parts, stratified_half, train_and_test
+from losscope.data.splits import DISJOINT, Disjoint, Parts, parts_of, stratified_half, train_and_test
 from losscope.errors import InvalidInput, MissingData
 
 FEATURE_KEYS = ("features", "embeddings", "inputs", "x", "X", "array")
@@ -28,6 +29,7 @@ def features(
     features_key: str | None = None,
     labels_key: str | None = None,
     split: Literal["stratified_half", "given", Disjoint] = "stratified_half",
+    class_split: ClassSplit = 0,
     limit: Limit = None,
     folder: Path | None = None,
 ) -> Dataset:
@@ -35,8 +37,8 @@ def features(
 
     The name in tables is "features:FILE". `path` is relative to the working folder or the data folder. Keys name
     arrays or columns; without them the usual names are tried. `labels_path` is a second file for the labels:
-    integers, or strings which become class names. "given" takes the boolean array `is_train`. Raises MissingData,
-    InvalidInput.
+    integers, or strings which become class names. "given" takes the boolean array `is_train`; `class_split` draws which
+    classes a class-disjoint split trains on. Raises MissingData, InvalidInput.
     """
     file = _find(path, folder)
     arrays = read_arrays(file)
@@ -55,10 +57,11 @@ def features(
     except InvalidInput as error:
         raise InvalidInput(f"{file}: {error}") from None
     return split_samples(
-        f"features:{file.stem}" + ("" if split == "stratified_half" else f"/{split}"),
+        named(f"features:{file.stem}", "" if split == "stratified_half" else split, class_split=class_split),
         Samples(labels, lambda rows: Taken(inputs[rows], {"files": file.name}), None, class_names),
-        _parts(split, file, {**label_arrays, **arrays}, labels),
+        parts_of(labels, split, class_split, lambda _: _within(split, file, {**label_arrays, **arrays}, labels)),
         split_protocol=split,
+        class_split=class_split,
         limit=limit,
     )
 
@@ -93,13 +96,10 @@ def _numbered(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     return numbers, tuple(str(name) for name in names)
 
 
-def _parts(
-    split: Literal["stratified_half", "given", Disjoint], file: Path, arrays: dict[str, np.ndarray], labels: np.ndarray
-) -> Parts:
+def _within(split: str, file: Path, arrays: dict[str, np.ndarray], labels: np.ndarray) -> Parts:
+    """The parts of a split that may have the same classes on both sides."""
     if split == "stratified_half":
         return stratified_half(labels)
-    if split != "given":
-        return DISJOINT[split](labels)
     given = arrays.get(TRAIN_KEY, np.empty(0))
     if given.shape != labels.shape or not np.isin(given, (0, 1)).all():
         raise InvalidInput(

@@ -9,6 +9,9 @@ from pydantic import Field
 Limit = Annotated[int, Field(ge=2)] | None
 """Samples kept of each class in each split, the first ones; a single one would be half of no pair."""
 
+ClassSplit = Annotated[int, Field(ge=0)]
+"""Which classes a class-disjoint split trains on: 0 the first ones, any other number those that it draws."""
+
 Size = Annotated[int, Field(ge=32, le=1024)] | None
 """Side in pixels that images are brought to; None keeps their own size, or takes the backbone's."""
 

@@ -3,7 +3,9 @@
 Parts are masks (samples,) bool by split name, and each sample is in one. `stratified_half` keeps all classes on
 both sides (closed set); `class_disjoint` trains on the first half of the classes and evaluates on the others, as
 metric learning does (Oh Song et al., CVPR 2016); `class_disjoint_validation` takes some of the former for the
-choice of hyper-parameters. A split depends on the labels alone, never on the seed of a run.
+choice of hyper-parameters. Which classes come first is what `class_split` draws: 0 is the order of the labels, as in
+the literature, any other number an order of its own, so that a comparison can be repeated on other classes. A split
+depends on the labels and on that number alone, never on the seed of a run.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import Literal
 import numpy as np
 
 from losscope.data.dataset import OUTLIER
+from losscope.errors import InvalidStudy
 from losscope.seeds import generator
 
 Parts = Mapping[str, np.ndarray]
@@ -44,7 +47,19 @@ def stratified_half(labels: np.ndarray, *, seed: int = 0) -> Parts:
     return train_and_test(train)
 
 
-def class_disjoint(labels: np.ndarray) -> Parts:
+def ordered_classes(labels: np.ndarray, class_split: int) -> np.ndarray:
+    """The classes of labels (samples,) in the order of a class split: 0 as they are numbered, k drawn from k.
+
+    >>> ordered_classes(np.array([2, 0, 1, -1]), 0).tolist()
+    [0, 1, 2]
+    """
+    classes: np.ndarray = np.unique(labels[labels != OUTLIER])
+    if class_split:
+        classes = classes[generator(class_split, "class split").permutation(len(classes))]
+    return classes
+
+
+def class_disjoint(labels: np.ndarray, *, class_split: int = 0) -> Parts:
     """The first half of the classes to train: labels (samples,) -> `train` and `test`.
 
     Of an odd number of classes the larger half is trained on. Outliers belong to no class and are trained on.
@@ -52,11 +67,11 @@ def class_disjoint(labels: np.ndarray) -> Parts:
     >>> class_disjoint(np.array([4, 2, 0, 2, -1]))["train"].tolist()
     [False, True, True, True, True]
     """
-    classes = np.unique(labels[labels != OUTLIER])
+    classes = ordered_classes(labels, class_split)
     return train_and_test(np.isin(labels, classes[: (len(classes) + 1) // 2]) | (labels == OUTLIER))
 
 
-def class_disjoint_validation(labels: np.ndarray) -> Parts:
+def class_disjoint_validation(labels: np.ndarray, *, class_split: int = 0) -> Parts:
     """The same `test` as `class_disjoint`; the last third (rounded) of the other classes is `validation`.
 
     A hyper-parameter is chosen on `validation`, whose classes nothing was trained on, and reported on `test`.
@@ -64,18 +79,38 @@ def class_disjoint_validation(labels: np.ndarray) -> Parts:
     >>> class_disjoint_validation(np.array([0, 1, 2, 3, 4, 5, 1]))["validation"].tolist()
     [False, False, True, False, False, False, False]
     """
-    halves = class_disjoint(labels)
-    seen = halves["train"]
-    classes = np.unique(labels[seen & (labels != OUTLIER)])
-    validation = np.isin(labels, classes[len(classes) - round(len(classes) / 3) :])
-    return {"train": seen & ~validation, "validation": validation, "test": halves["test"]}
+    halves = class_disjoint(labels, class_split=class_split)
+    classes = ordered_classes(labels, class_split)
+    seen = classes[: (len(classes) + 1) // 2]
+    validation = np.isin(labels, seen[len(seen) - round(len(seen) / 3) :])
+    return {"train": halves["train"] & ~validation, "validation": validation, "test": halves["test"]}
 
 
-DISJOINT: Mapping[Disjoint, Callable[[np.ndarray], Parts]] = {
+DISJOINT: Mapping[str, Callable[..., Parts]] = {
     "class_disjoint": class_disjoint,
     "class_disjoint_validation": class_disjoint_validation,
 }
-"""Protocols that evaluate on classes that were not trained on, by name."""
+"""Protocols that evaluate on classes that were not trained on, by name: functions of labels and `class_split`."""
+
+
+def parts_of(
+    labels: np.ndarray, split: str, class_split: int, otherwise: Callable[[np.ndarray], Parts] = stratified_half
+) -> Parts:
+    """The parts of labels (samples,) under a split protocol by name; `otherwise` cuts where it is none of DISJOINT.
+
+    Raises InvalidStudy for a `class_split` there: classes that are on both sides have no order to draw.
+
+    >>> sorted(parts_of(np.array([0, 1, 2, 3]), "class_disjoint", 1))
+    ['test', 'train']
+    """
+    if split in DISJOINT:
+        return DISJOINT[split](labels, class_split=class_split)
+    if class_split:
+        raise InvalidStudy(
+            f"class_split = {class_split} draws which classes are trained on, but split = '{split}' has the same classes on "
+            f"both sides; set split to {' or '.join(DISJOINT)}, or leave class_split out"
+        )
+    return otherwise(labels)
 
 
 def first_per_class(labels: np.ndarray, limit: int) -> np.ndarray:

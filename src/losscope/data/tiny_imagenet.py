@@ -3,7 +3,7 @@
 Read from parquet, or from a folder valid/ or val/ with a folder per class. The 10,000 validation images (50
 per class) are cut into splits of their own: `valid_closed`, 25 / 25 of each class by a fixed seed, and
 `class_disjoint`, the first 100 classes to train and the others to test; `class_disjoint_validation` takes the last 33
-of the first 100 for validation.
+of the first 100 for validation. `class_split` draws other classes.
 """
 
 from __future__ import annotations
@@ -11,16 +11,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from losscope.data.coarse import by_name, hypernym
 from losscope.data.dataset import Dataset
 from losscope.data.folders import locate
 from losscope.data.image_files import part_patterns, read_part
 from losscope.data.notes import counted, imagenet_overlap, joined_notes, named
-from losscope.data.options import Limit, Precision, Size, View
+from losscope.data.options import ClassSplit, Limit, Precision, Size, View
 from losscope.data.pixels import IMAGENET
 from losscope.data.progress import Progress
 from losscope.data.samples import split_samples
-from losscope.data.splits import DISJOINT, Disjoint, stratified_half
+from losscope.data.splits import Disjoint, parts_of
 from losscope.data.views import Viewing, picture_samples
 
 VALIDATION = 10_000
@@ -31,11 +30,11 @@ HOW = "Get it as parquet (zh-plus/tiny-imagenet on the Hugging Face hub)."
 def tiny_imagenet(
     *,
     split: Literal["valid_closed", Disjoint] = "valid_closed",
+    class_split: ClassSplit = 0,
     backbone: View = "pixels",
     backbone_weights: str | None = None,
     precision: Precision = "float32",
     size: Size = None,
-    coarse: Literal["hypernym"] | None = None,
     limit: Limit = None,
     folder: Path | None = None,
     device: str = "cpu",
@@ -43,20 +42,18 @@ def tiny_imagenet(
 ) -> Dataset:
     """Splits `train`, `test`, `validation` if asked for: pixels (samples, 3, 64, 64), or features (samples, dim).
 
-    Pixels are scaled with ImageNet's mean and deviation. `coarse` trains on hypernyms, 25 groups of the classes by
-    WordNet (`losscope.data.coarse`), with the classes as fine labels.
+    Pixels are scaled with ImageNet's mean and deviation.
     """
     viewing = Viewing(backbone, backbone_weights, precision, size, device, progress)
     files = tiny_imagenet_files(folder)["valid"]
     samples = picture_samples(read_part(files), viewing, scale=IMAGENET, files=files)
-    cut = stratified_half if split == "valid_closed" else DISJOINT[split]
     return split_samples(
-        named("tiny_imagenet", split, backbone, default="pixels", coarse=coarse),
+        named("tiny_imagenet", split, backbone, class_split=class_split, default="pixels"),
         samples,
-        cut(samples.labels),
+        parts_of(samples.labels, split, class_split),
         split_protocol=split,
+        class_split=class_split,
         limit=limit,
-        coarse=by_name(samples.labels, samples.class_names, hypernym) if coarse else None,
         note=joined_notes(
             "only the 10,000 validation images, none of the 100,000 training images",
             counted(len(samples.labels), VALIDATION),
