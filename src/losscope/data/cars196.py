@@ -12,6 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from losscope.data.coarse import by_name, make
 from losscope.data.dataset import Dataset
 from losscope.data.folders import locate
 from losscope.data.image_files import part_patterns, read_part
@@ -37,6 +38,7 @@ def cars196(
     backbone_weights: str | None = None,
     precision: Precision = "float32",
     size: Size = None,
+    coarse: Literal["make"] | None = None,
     limit: Limit = None,
     folder: Path | None = None,
     device: str = "cpu",
@@ -45,17 +47,18 @@ def cars196(
     """Splits `train`, `test`, `validation` if asked for: features (samples, dim) or pixels (samples, 3, size, size).
 
     Pixels are scaled with ImageNet's mean and deviation and need a `size` unless all images have one;
-    "precomputed" reads the features of a file.
+    "precomputed" reads the features of a file. `coarse` trains on the makers, with the models as fine labels.
     """
     viewing = Viewing(backbone, backbone_weights, precision, size, device, progress)
     samples = precomputed_samples("cars196", folder) if backbone == "precomputed" else _samples(viewing, folder)
     return split_samples(
-        named("cars196", split, backbone, class_split=class_split, default=DEFAULT_BACKBONE),
+        named("cars196", split, backbone, class_split=class_split, default=DEFAULT_BACKBONE, coarse=coarse),
         samples,
         parts_of(samples.labels, split, class_split),
         split_protocol=split,
         class_split=class_split,
         limit=limit,
+        coarse=by_name(samples.labels, samples.class_names, make) if coarse else None,
         note=joined_notes(
             f"only the official training half ({TRAIN_HALF:,} of {IMAGES:,} images): not the official split",
             counted(len(samples.labels), TRAIN_HALF),

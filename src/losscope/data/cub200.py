@@ -11,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from losscope.data.coarse import by_name, last_word
 from losscope.data.dataset import Dataset
 from losscope.data.folders import locate
 from losscope.data.image_files import part_patterns, read_part, train_then_test
@@ -38,6 +39,7 @@ def cub200(
     backbone_weights: str | None = None,
     precision: Precision = "float32",
     size: Size = None,
+    coarse: Literal["last_word"] | None = None,
     limit: Limit = None,
     folder: Path | None = None,
     device: str = "cpu",
@@ -46,17 +48,18 @@ def cub200(
     """Splits `train`, `test`, `validation` if asked for: features (samples, dim) or pixels (samples, 3, size, size).
 
     "pixels" needs a `size`; they are scaled with ImageNet's mean and deviation. "precomputed" reads the
-    features of a file.
+    features of a file. `coarse` trains on the last word of the species' names, with the species as fine labels.
     """
     viewing = Viewing(backbone, backbone_weights, precision, size, device, progress)
     samples = precomputed_samples("cub200", folder) if backbone == "precomputed" else _samples(viewing, folder)
     return split_samples(
-        named("cub200", split, backbone, class_split=class_split, default=DEFAULT_BACKBONE),
+        named("cub200", split, backbone, class_split=class_split, default=DEFAULT_BACKBONE, coarse=coarse),
         samples,
         parts_of(samples.labels, split, class_split, lambda _: _official(samples)),
         split_protocol=split,
         class_split=class_split,
         limit=limit,
+        coarse=by_name(samples.labels, samples.class_names, last_word) if coarse else None,
         note=joined_notes(counted(len(samples.labels), IMAGES), imagenet_overlap(backbone)),
     )
 

@@ -27,15 +27,19 @@ def imagenet_overlap(backbone: str) -> str:
     return "" if backbone == "pixels" else "ImageNet, which the backbone was trained on, has some of these images"
 
 
-def named(name: str, split: str, backbone: str = "", default: str = "", *, class_split: int = 0) -> str:
-    """The name in tables: the split protocol, the class split if it was drawn, the view if it is not the data set's
-    default.
+def named(
+    name: str, split: str, backbone: str = "", default: str = "", coarse: str | None = None, *, class_split: int = 0
+) -> str:
+    """The name in tables: the split protocol, a drawn class split, coarse labels, and the view if it is not the data
+    set's default.
 
     >>> named("cub200", "class_disjoint", "pixels", default="efficientnet_lite0")
     'cub200/class_disjoint+pixels'
+    >>> named("cars196", "train_half_closed", "pixels", default="pixels", coarse="make")
+    'cars196/train_half_closed/make'
     >>> named("digits", "class_disjoint", class_split=3)
     'digits/class_disjoint/3'
     """
-    return "/".join(filter(None, [name, split, str(class_split or "")])) + (
+    return "/".join(filter(None, [name, split, str(class_split or ""), coarse])) + (
         "" if backbone == default else f"+{backbone}"
     )

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from losscope.data.coarse import Coarsened
 from losscope.data.dataset import Dataset, Split, class_labels
 from losscope.data.notes import joined_notes, limited
 from losscope.data.splits import Parts, rows_of
@@ -48,24 +49,29 @@ def split_samples(
     class_split: int = 0,
     limit: int | None = None,
     note: str = "",
+    coarse: Coarsened | None = None,
 ) -> Dataset:
     """The data set with these parts as its splits, `train` among them; `limit` as in `rows_of`.
 
-    A drawn `class_split` is told in the data set's source, where `Dataset.source` says what else the data came from.
+    With `coarse`, its classes are the labels; parts and limits go by the samples' own. The source tells a drawn
+    `class_split`.
     """
     drawn = {"class_split": str(class_split)} if class_split else {}
+    labels, fine, names = coarse or (samples.labels, None, samples.class_names)
     rows = rows_of(samples.labels, parts, limit)
     kept = np.sort(np.concatenate([*rows.values()]))
     taken = samples.take(kept)
-    classes = {part: set(samples.labels[chosen]) for part, chosen in rows.items()}
+    classes = {part: set(labels[chosen]) for part, chosen in rows.items()}
     return Dataset(
         name=name,
         splits={
-            part: Split(taken.inputs[np.searchsorted(kept, chosen)], samples.labels[chosen])
+            part: Split(
+                taken.inputs[np.searchsorted(kept, chosen)], labels[chosen], None if fine is None else fine[chosen]
+            )
             for part, chosen in rows.items()
         },
         split_protocol=split_protocol,
-        class_names=samples.class_names,
+        class_names=names,
         note=joined_notes(note, taken.note, limited(limit)),
         shares_classes=all(part <= classes["train"] for part in classes.values()),
         source={**taken.source, **drawn},

@@ -11,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from losscope.data.coarse import by_name, hypernym
 from losscope.data.dataset import Dataset
 from losscope.data.folders import locate
 from losscope.data.image_files import part_patterns, read_part
@@ -35,6 +36,7 @@ def tiny_imagenet(
     backbone_weights: str | None = None,
     precision: Precision = "float32",
     size: Size = None,
+    coarse: Literal["hypernym"] | None = None,
     limit: Limit = None,
     folder: Path | None = None,
     device: str = "cpu",
@@ -42,18 +44,20 @@ def tiny_imagenet(
 ) -> Dataset:
     """Splits `train`, `test`, `validation` if asked for: pixels (samples, 3, 64, 64), or features (samples, dim).
 
-    Pixels are scaled with ImageNet's mean and deviation.
+    Pixels are scaled with ImageNet's mean and deviation. `coarse` trains on hypernyms, 25 groups of the classes by
+    WordNet (`losscope.data.coarse`), with the classes as fine labels.
     """
     viewing = Viewing(backbone, backbone_weights, precision, size, device, progress)
     files = tiny_imagenet_files(folder)["valid"]
     samples = picture_samples(read_part(files), viewing, scale=IMAGENET, files=files)
     return split_samples(
-        named("tiny_imagenet", split, backbone, class_split=class_split, default="pixels"),
+        named("tiny_imagenet", split, backbone, class_split=class_split, default="pixels", coarse=coarse),
         samples,
         parts_of(samples.labels, split, class_split),
         split_protocol=split,
         class_split=class_split,
         limit=limit,
+        coarse=by_name(samples.labels, samples.class_names, hypernym) if coarse else None,
         note=joined_notes(
             "only the 10,000 validation images, none of the 100,000 training images",
             counted(len(samples.labels), VALIDATION),
