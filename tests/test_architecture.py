@@ -36,6 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "losses": GROUND | {"distances"},
     "diagnostics": GROUND | {"neighbors"},
     "evaluation": GROUND | {"neighbors"},
+    "diagnosis": GROUND | {"distances", "neighbors", "data", "diagnostics", "evaluation", "statistics", "report"},
     "criterion": GROUND | {"losses"},
     "training": GROUND | {"distances", "cards", "table", "study", "data", "losses", "diagnostics", "evaluation"},
     "testing": GROUND | {"losses", "training"},
@@ -44,7 +45,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "statistics": {"errors", "table"},
     "summary": {"errors", "files", "table", "cards", "study", "statistics"},
     "checks": {"errors", "summary", "statistics"},
-    "report": {"errors", "files", "table", "cards", "study", "statistics", "summary", "checks"},
+    "claims": {"errors", "table", "summary", "statistics"},
+    "report": {"errors", "files", "table", "cards", "study", "statistics", "summary", "checks", "claims"},
     # from one side to the other: a study's result shows its closing table
     "sweep": GROUND | {"table", "study", "studies", "data", "losses", "training", "summary", "report"},
 }
@@ -52,7 +54,7 @@ FREE = {"cli", "__init__", "__main__"}
 """On top: the command line and the front door may import anything."""
 
 TORCH_FREE = ("losscope", "losscope.table", "losscope.study", "losscope.studies", "losscope.cards",
-              "losscope.statistics", "losscope.summary", "losscope.checks", "losscope.report", "losscope.cli")  # fmt: skip
+              "losscope.statistics", "losscope.summary", "losscope.checks", "losscope.claims", "losscope.report", "losscope.cli")  # fmt: skip
 
 ONLY_IN = {
     "transformers": {"data/backbones/vit_b32.py"},

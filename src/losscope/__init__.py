@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from losscope import diagnostics, evaluation, losses
     from losscope.cards import card
     from losscope.criterion import Criterion
+    from losscope.diagnosis.door import diagnose
     from losscope.integrations.pml import from_pml
     from losscope.report import write_report
     from losscope.studies import load as load_study
@@ -29,6 +30,7 @@ _DOORS = {
     "Study": "losscope.study",
     "StudyResult": "losscope.sweep.drive",
     "card": "losscope.cards",
+    "diagnose": "losscope.diagnosis.door",
     "diagnostics": "losscope.diagnostics",
     "evaluation": "losscope.evaluation",
     "from_pml": "losscope.integrations.pml",
@@ -40,7 +42,7 @@ _DOORS = {
 }
 
 __all__ = [
-    "Criterion", "Loss", "LossTerms", "Study", "StudyResult", "card", "diagnostics", "evaluation", "from_pml", "load_study",
+    "Criterion", "Loss", "LossTerms", "Study", "StudyResult", "card", "diagnose", "diagnostics", "evaluation", "from_pml", "load_study",
     "losses", "parse_study", "run", "write_report",
 ]  # fmt: skip
 

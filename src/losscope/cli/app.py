@@ -22,6 +22,7 @@ from losscope.cli.console import (
     told_when_interrupted,
 )
 from losscope.cli.data import app as data_app
+from losscope.cli.diagnose import diagnose
 from losscope.cli.options import AsJson, DataFolder
 from losscope.errors import InvalidInput, LosscopeError
 
@@ -34,6 +35,7 @@ app = typer.Typer(
     "is really better than another.",
 )
 app.add_typer(data_app, name="data")
+app.command()(diagnose)
 
 
 @app.command()
@@ -124,6 +126,21 @@ def report(
         print_json({"report": str(html), "markdown": str(markdown)})
     else:
         out.print(f"{html}\n{markdown}", soft_wrap=True, highlight=False)
+
+
+@app.command()
+def claims(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="One or more studies' folders.")],
+    lines: Annotated[bool, typer.Option("--lines", help="Every contrast that a verdict rests on.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Judge the claims of the literature on records: what holds, what doesn't, what it depends on, and what nobody can tell."""
+    from losscope.claims import ledger
+    from losscope.claims.document import claims_document
+    from losscope.cli.claims import show_ledger
+
+    found = ledger(folders)
+    print_json(claims_document(found)) if as_json else show_ledger(found, lines=lines)
 
 
 @app.command()

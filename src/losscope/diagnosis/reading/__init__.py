@@ -1,0 +1,51 @@
+"""Named columns of a file: npy, npz, safetensors, parquet, csv, tsv and txt, none of them trusted.
+
+A column is a numpy array (npy, npz, safetensors, matrices) or an Arrow array (parquet, csv, tsv, txt). Whatever is
+wrong with a file ends as InvalidInput that names it. Pickled objects are never loaded. What a file may cost is bounded
+by its size: no header is believed that promises more than the bytes behind it can hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from losscope.errors import InvalidInput, MissingData
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of one file by name; `take` reads one of them, `matrix` one as a matrix of numbers."""
+
+    path: Path
+    names: tuple[str, ...]
+    take: Callable[[str], Any]  # a numpy array or an Arrow chunked array
+    matrix: Callable[[str], np.ndarray]
+    table: bool = False  # columns of one length, so that a file without a matrix may spread it over its columns
+
+
+def open_columns(path: Path) -> Columns:
+    """The columns of a file by its ending. Raises MissingData, InvalidInput."""
+    from losscope.diagnosis.reading import numpy_files, parquet_file, safetensors_file, text_file
+
+    openers: dict[str, Callable[[Path], Columns]] = {
+        ".npy": numpy_files.open_npy,
+        ".npz": numpy_files.open_npz,
+        ".safetensors": safetensors_file.open_safetensors,
+        ".parquet": parquet_file.open_parquet,
+        ".csv": text_file.open_csv,
+        ".tsv": text_file.open_csv,
+        ".txt": text_file.open_lines,
+    }
+    if not path.is_file():
+        found = "is a folder" if path.is_dir() else "was not found"
+        raise MissingData(f"{path} {found}; expected a file that ends in {', '.join(openers)}")
+    opener = openers.get(path.suffix.lower())
+    if opener is None:
+        raise InvalidInput(f"{path} ends in '{path.suffix}'; expected one of {', '.join(openers)}")
+    return opener(path)

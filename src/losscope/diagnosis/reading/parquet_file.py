@@ -1,0 +1,75 @@
+"""Parquet files, read by a process of their own whose memory and time are limited.
+
+A flipped bit in a parquet file can make a reader allocate without limit, or never end. The process that reads (see
+`parquet_process`) may take what the file's size allows and no more; when it dies, the file is called damaged. A matrix
+comes back as a file of its numbers, everything else as Arrow, in a temporary folder that is gone at once.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from losscope.diagnosis.reading import Columns
+from losscope.diagnosis.reading.mapped import numbers_at
+from losscope.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SECONDS, BYTES_PER_SECOND = 60.0, 5_000_000
+"""Time that a file may take: a minute, and a second more for each 5 MB of it."""
+
+
+def open_parquet(path: Path) -> Columns:
+    """The columns of a parquet file; each is read when it is asked for."""
+    names = tuple(_ask(path, "names", "", Path())["names"])
+
+    def take(name: str) -> pa.ChunkedArray:
+        import pyarrow as pa
+
+        with tempfile.TemporaryDirectory(prefix="losscope-") as folder:
+            _ask(path, "column", name, Path(folder) / "column.arrow")
+            with pa.OSFile(str(Path(folder) / "column.arrow")) as file:
+                return pa.ipc.open_file(file).read_all().column(0)
+
+    def matrix(name: str) -> np.ndarray:
+        folder = Path(tempfile.mkdtemp(prefix="losscope-"))
+        try:
+            said = _ask(path, "matrix", name, folder / "matrix")
+            return numbers_at(folder / "matrix", 0, (said["rows"], said["dim"]), np.dtype(said["dtype"]))
+        finally:  # what is mapped stays readable when its name is gone
+            shutil.rmtree(folder, ignore_errors=True)
+
+    return Columns(path, names, take, matrix, table=True)
+
+
+def _ask(path: Path, wanted: str, name: str, to: Path) -> dict[str, Any]:
+    """What the reading process says. Raises InvalidInput if it refuses, dies or takes too long."""
+    command = [sys.executable, "-m", "losscope.diagnosis.reading.parquet_process", str(path), wanted, name, str(to)]
+    allowed = SECONDS + path.stat().st_size / BYTES_PER_SECOND
+    try:
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=allowed, check=False)
+    except subprocess.TimeoutExpired:
+        raise InvalidInput(f"{path} could not be read within {allowed:.0f} s; expected a whole parquet file") from None
+    return answer(path, ended.returncode, ended.stdout)
+
+
+def answer(path: Path, code: int, said: str) -> dict[str, Any]:
+    """The answer of the reading process, whose exit code is `code`. Raises InvalidInput if there is none."""
+    try:
+        document: dict[str, Any] = json.loads(said)
+    except ValueError:
+        raise InvalidInput(
+            f"{path} can't be read (its reader ended with {code}); expected a whole parquet file: write or fetch it again"
+        ) from None
+    if "error" in document:
+        raise InvalidInput(document["error"])
+    return document

@@ -1,0 +1,88 @@
+"""csv and tsv files with a header line (or with numbers alone), and txt files with one value a line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from losscope.diagnosis.reading import Columns
+from losscope.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+LONGEST_LINE = 1 << 24
+
+
+def open_csv(path: Path) -> Columns:
+    """The columns of a csv (or tsv) file. Where the first line holds numbers alone, they are called column_0, ..."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    separator = "\t" if path.suffix.lower() == ".tsv" else ","
+    with path.open("rb") as file:
+        first = file.readline(LONGEST_LINE)
+    fields = first.decode("utf-8", errors="replace").strip().split(separator)
+    reading: dict[str, Any] = {"use_threads": False, "block_size": max(1 << 20, min(len(first) * 64, LONGEST_LINE))}
+    if all(_is_number(field) for field in fields):
+        reading["column_names"] = [f"column_{place}" for place in range(len(fields))]
+    try:
+        table = csv.read_csv(
+            path,
+            read_options=csv.ReadOptions(**reading),
+            parse_options=csv.ParseOptions(delimiter=separator),
+            convert_options=csv.ConvertOptions(strings_can_be_null=True, timestamp_parsers=[csv.ISO8601]),
+        )
+    except (pa.ArrowException, OSError, ValueError, UnicodeDecodeError) as error:
+        said = " ".join(str(error).split())[:300]
+        raise InvalidInput(f"{path} can't be read ({said}); expected text in UTF-8 with the same columns in each "
+                           "line") from None  # fmt: skip
+    return from_table(path, table)
+
+
+def open_lines(path: Path) -> Columns:
+    """One column, called "array": the lines of a text file, as whole numbers where all of them are."""
+    import pyarrow as pa
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{path} is no text in UTF-8 ({error}); expected one value a line") from None
+    lines: list[str] = text.split("\n")
+    if lines and lines[-1] == "":
+        lines.pop()
+    lines = [line.rstrip("\r") for line in lines]
+    table = pa.table({"array": pa.array(_whole_numbers(lines) or lines)})
+    return from_table(path, table)
+
+
+def from_table(path: Path, table: pa.Table) -> Columns:
+    """The columns of a table in memory."""
+    from losscope.diagnosis.reading.matrices import from_lists
+
+    twice = {name for name in table.column_names if table.column_names.count(name) > 1}
+    if twice:
+        raise InvalidInput(f"{path} has more than one column '{sorted(twice)[0]}'; expected a name for each")
+
+    def matrix(name: str) -> np.ndarray:
+        return from_lists(path, name, table.column(name))
+
+    return Columns(path, tuple(table.column_names), table.column, matrix, table=True)
+
+
+def _whole_numbers(lines: list[str]) -> list[int] | None:
+    try:
+        numbers = [int(line) for line in lines]
+    except ValueError:
+        return None
+    return numbers if all(-(2**63) <= number < 2**63 for number in numbers) else None
+
+
+def _is_number(field: str) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,188 @@
+"""The border: embeddings and labels, checked once, as everything behind it needs them.
+
+Policies. A row with NaN or an infinite value is an error that names it. A zero row has no direction: under cosine
+similarity it keeps similarity 0 to everything, stays in the gallery, and is counted in a note. A row without a class is
+in the gallery, never a query. Rows whose numbers overflow float32 are an error, as infinite ones are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from losscope.diagnosis.labels import Classes, Labels, encode
+from losscope.diagnosis.reading import Columns, open_columns
+from losscope.diagnosis.reading.matrices import is_list, is_number
+from losscope.errors import InvalidInput
+
+Similarity = Literal["cosine", "euclidean", "inner_product"]
+SIMILARITIES: tuple[Similarity, ...] = ("cosine", "euclidean", "inner_product")
+
+EMBEDDING_KEYS = (
+    "embeddings",
+    "embedding",
+    "features",
+    "feature",
+    "vectors",
+    "vector",
+    "emb",
+    "inputs",
+    "x",
+    "X",
+    "array",
+)
+LABEL_KEYS = ("labels", "label", "targets", "target", "classes", "class", "y")
+SEPARATOR = "::"
+"""Between a file and the name of an array or column in it."""
+CHUNK = 16_384
+"""Rows that are looked at together."""
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """Embeddings (rows, dim) of a float type with the labels of their rows. `zero_rows`: how many are all zero."""
+
+    embeddings: np.ndarray
+    labels: Labels
+    source: str
+    zero_rows: int
+
+    def __len__(self) -> int:
+        return len(self.embeddings)
+
+
+def spaces(*given: tuple[Any, Any, str], class_names: Any = None) -> tuple[Classes, list[Space]]:
+    """Checked spaces with classes in common, from (embeddings, labels, what to call them).
+
+    Embeddings and labels are arrays or files; labels may also be the name of a column beside the embeddings. Raises
+    InvalidInput, MissingData.
+    """
+    found = [(*_embeddings(embeddings, what), labels, what) for embeddings, labels, what in given]
+    raw = [(_labels(labels, columns, what), f"labels of {what}") for _, columns, labels, what in found]
+    classes, encoded = encode(*raw, names=class_names)
+    checked = []
+    for (embeddings, columns, _, what), labels in zip(found, encoded, strict=True):
+        if len(labels) != len(embeddings):
+            raise InvalidInput(f"{what}: {len(embeddings):,} rows of embeddings and {len(labels):,} labels; expected one "
+                               "label for each row")  # fmt: skip
+        zero_rows = _check_rows(embeddings, what)
+        checked.append(Space(embeddings, labels, columns.path.name if columns else "array", zero_rows))
+    if len(classes) < 2:
+        only = f"the single class '{classes.names[0]}'" if len(classes) else "no class at all"
+        raise InvalidInput(
+            f"the labels hold {only}; expected at least two classes, else there is nothing to tell apart"
+        )
+    return classes, checked
+
+
+def located(given: str | Path) -> tuple[Path, str | None]:
+    """File and the name within it, from FILE or FILE::NAME."""
+    text = str(given)
+    if SEPARATOR in text and not Path(text).expanduser().exists():
+        file, _, name = text.rpartition(SEPARATOR)
+        return Path(file).expanduser(), name
+    return Path(text).expanduser(), None
+
+
+def column_of(columns: Columns, name: str) -> str:
+    """`name` if the file has it. Raises InvalidInput with the names that there are."""
+    if name not in columns.names:
+        raise InvalidInput(f"{columns.path} has no '{name}'; it holds {', '.join(columns.names[:20]) or 'nothing'}")
+    return name
+
+
+def _embeddings(given: Any, what: str) -> tuple[np.ndarray, Columns | None]:
+    columns = None
+    if isinstance(given, str | Path):
+        path, name = located(given)
+        columns = open_columns(path)
+        array = _matrix(columns, name)
+    else:
+        array = (
+            given.detach().cpu().float().numpy()
+            if hasattr(given, "detach") and given.dtype.itemsize == 2
+            else (given.detach().cpu().numpy() if hasattr(given, "detach") else np.asarray(given))
+        )
+    if array.ndim != 2 or not array.size:
+        raise InvalidInput(f"{what} have the shape {array.shape}; expected (rows, dim) with at least one of each")
+    if array.dtype.kind not in "fiu":
+        raise InvalidInput(f"{what} have the type {array.dtype}; expected real numbers")
+    if array.dtype.kind in "iu":
+        array = array.astype(np.float32)
+    return array.astype(array.dtype.newbyteorder("="), copy=False), columns
+
+
+def _matrix(columns: Columns, name: str | None) -> np.ndarray:
+    if name is not None:
+        return columns.matrix(column_of(columns, name))
+    usual = [key for key in EMBEDDING_KEYS if key in columns.names]
+    if not columns.table:
+        for key in usual or columns.names:
+            array = columns.matrix(key)
+            if (array.ndim == 2 and array.dtype.kind == "f") or key in usual:
+                return array
+        raise InvalidInput(f"{columns.path} holds {', '.join(columns.names) or 'nothing'} and none of it is a matrix of "
+                           f"real numbers; name it: {columns.path.name}{SEPARATOR}NAME")  # fmt: skip
+    if usual:
+        return columns.matrix(usual[0])
+    return _spread(columns)
+
+
+def _spread(columns: Columns) -> np.ndarray:
+    """A matrix that a table spreads over its numeric columns, those of labels left out."""
+    kept = []
+    for name in columns.names:
+        column: Any = columns.take(name)
+        if is_list(column.type) and is_number(column.type.value_type):
+            return columns.matrix(name)
+        if name not in LABEL_KEYS and is_number(column.type):
+            if column.null_count:
+                row = int(np.flatnonzero(column.is_null().to_numpy())[0])
+                raise InvalidInput(f"{columns.path} has no number in row {row} of '{name}'; expected one in each row")
+            kept.append(column.to_numpy())
+    if not kept:
+        raise InvalidInput(f"{columns.path} holds {', '.join(columns.names[:20]) or 'nothing'} and no numbers; expected "
+                           f"a column of lists, or numeric columns; name it: {columns.path.name}{SEPARATOR}NAME")  # fmt: skip
+    return np.stack(kept, axis=1)
+
+
+def _labels(given: Any, beside: Columns | None, what: str) -> Any:
+    if given is None:
+        if beside is not None:
+            for key in LABEL_KEYS:
+                if key in beside.names:
+                    return beside.take(key)
+        raise InvalidInput(f"{what} have no labels; expected a file, an array, or the name of a column beside them")
+    if not isinstance(given, str | Path):
+        return given
+    if beside is not None and str(given) in beside.names:
+        return beside.take(str(given))
+    path, name = located(given)
+    columns = open_columns(path)
+    if name is not None:
+        return columns.take(column_of(columns, name))
+    named = [key for key in (*LABEL_KEYS, "array") if key in columns.names]
+    if not named and len(columns.names) != 1:
+        raise InvalidInput(f"{path} holds {', '.join(columns.names[:20]) or 'nothing'}; which are the labels? Name them: "
+                           f"{path.name}{SEPARATOR}NAME")  # fmt: skip
+    return columns.take((named or columns.names)[0])
+
+
+def _check_rows(embeddings: np.ndarray, what: str) -> int:
+    """Number of zero rows. Raises InvalidInput naming rows that are not finite in float32."""
+    bad: list[int] = []
+    zero = 0
+    for start in range(0, len(embeddings), CHUNK):
+        with np.errstate(over="ignore"):
+            chunk = embeddings[start : start + CHUNK].astype(np.float32, copy=False)
+        if not np.isfinite(chunk.sum(dtype=np.float64)):
+            bad.extend((start + np.flatnonzero(~np.isfinite(chunk).all(1))).tolist())
+        zero += int((~chunk.any(1)).sum())
+    if bad:
+        shown = ", ".join(map(str, bad[:5])) + (", ..." if len(bad) > 5 else "")
+        raise InvalidInput(f"{what} are NaN or infinite in {len(bad):,} of {len(embeddings):,} rows (row {shown}, counted "
+                           "from 0); expected finite numbers: remove or repair these rows")  # fmt: skip
+    return zero
