@@ -96,9 +96,6 @@ RANK_TRAIN = _measure("effective_rank", "train", "effective rank")
 RANK_START = _measure("effective_rank", "evaluation", "effective rank, untrained", when="start")
 RANK_TRAIN_START = _measure("effective_rank", "train", "effective rank, untrained", when="start")
 WITHIN_RANK_TRAIN = _measure("within_class_effective_rank", "train", "effective rank within classes")
-ACTIVE_NEGATIVE_START = _measure(
-    "active_ratio_negative", "training", "active ratio, negative pairs, untrained", term="active_ratio", when="start"
-)
 
 COMPACTION = _measure("compaction_epoch", "evaluation", "compaction epoch")
 COMPACTION_AREA = _measure("compaction_area", "evaluation", "compaction area", term="compaction_epoch")
@@ -134,7 +131,7 @@ MEASURES = (
     WITHIN_RANK, FISHER, COMPACTION, COMPACTION_AREA, DECAY_EXCESS, FLOOR, UPDATE_MEAN, UPDATE_NORM, SIGNAL, PROXY_GRADIENT,
     SHARE_90, SHARE_90_MEAN, TANGENTIAL, TANGENTIAL_MEAN, PARTICIPATION, EFFECTIVE_SHARE, ACTIVE_PROBE, RESIDUAL,
     PAIR_WEIGHT, GREEDY, SATISFIED, GREEDY_RATIO, INTRA_CLEAN, INTER_CLEAN, INTER_CLEAN_SPREAD, INTER_SPREAD, RATIO_CLEAN,
-    RANK_TRAIN, RANK_START, RANK_TRAIN_START, WITHIN_RANK_TRAIN, ACTIVE_NEGATIVE_START,
+    RANK_TRAIN, RANK_START, RANK_TRAIN_START, WITHIN_RANK_TRAIN,
 )  # fmt: skip
 
 OVERVIEW = (RECALL_1, MAP_AT_R, KNN, INTRA, INTER, RATIO, ACTIVE, GRADIENT)

@@ -1,0 +1,219 @@
+"""From a claim to its contrasts: what is compared with what, on which data, within each seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from losscope.claims.association import FEWEST, correlated
+from losscope.claims.order import Order, order
+from losscope.claims.pairing import extremes, pairs, variants
+from losscope.claims.types import Claim
+from losscope.errors import InvalidInput
+from losscope.statistics import Contrast, Interval, mean_interval, region_of
+from losscope.summary.datasets import same_data
+from losscope.summary.measures import BY_KEY, CENSORED, COMPACTIONS, Measure
+from losscope.summary.subjects import Subject
+from losscope.summary.types import Comparison, Estimate, Summary
+
+Side = tuple[Subject, Measure]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One contrast before it is decided. `test` is None where something is missing, which `missing` says."""
+
+    claim: Claim
+    comparison: Comparison
+    measure: Measure
+    label: str
+    pair: tuple[str, str]
+    reading: Mapping[str, str]
+    sides: tuple[Side, ...]  # whose rows it rests on
+    test: Contrast | Order | None = None
+    difference: Interval | None = None  # mean within seeds, in the measure's unit
+    missing: str = ""
+
+
+def cases(claim: Claim, summary: Summary) -> list[Case]:
+    """Every contrast of a claim, over all comparisons that were trained on the labels as given and that it speaks of."""
+    spoken_of = [part for part in summary.given
+                 if not claim.data or any(same_data(part.dataset, name) for name, _ in claim.data)]  # fmt: skip
+    return [
+        case
+        for part in spoken_of
+        for measure in claim.measures
+        if _there(measure, part)
+        for case in _FORMS[claim.kind](claim, part, measure)
+    ]
+
+
+def _there(measure: Measure, comparison: Comparison) -> bool:
+    """Whether the data have the split of a measure."""
+    if measure.where in ("train", "train_clean", "validation"):
+        return measure.where in comparison.classes
+    return measure.where != "evaluation" or comparison.evaluation is not None
+
+
+def population(comparison: Comparison) -> str:
+    """For whom a verdict on a comparison speaks."""
+    if comparison.drawn_per_seed:
+        return (
+            f"other seeds under protocol {comparison.protocol}: each draws {comparison.dataset}, initial weights, batches and "
+            "tuples anew"
+        )
+    return (
+        f"other seeds (initial weights, batches, tuples) under protocol {comparison.protocol} on this split of "
+        f"{comparison.dataset}; not other data or class splits"
+    )
+
+
+def _between_losses(claim: Claim, comparison: Comparison, measure: Measure) -> Iterator[Case]:
+    for one, other, reading in pairs(claim, comparison):
+        case = _case(claim, comparison, measure, (one, other), reading)
+        yield _compared(case, (other, claim.beside or measure), (one, measure))
+
+
+def _over_training(claim: Claim, comparison: Comparison, measure: Measure) -> Iterator[Case]:
+    start = BY_KEY[replace(measure, when="start").key]
+    for loss in claim.losses:
+        for subject in variants(comparison, loss, all_of_them=True):
+            case = replace(
+                _case(claim, comparison, measure, (subject, subject), {}),
+                label=f"{subject.label}, after training / before",
+                reading={"variant": subject.label},
+            )
+            yield _compared(case, (subject, start), (subject, measure))
+
+
+def _against_level(claim: Claim, comparison: Comparison, measure: Measure) -> Iterator[Case]:
+    for loss in claim.losses:
+        for subject in variants(comparison, loss, all_of_them=True):
+            case = replace(
+                _case(claim, comparison, measure, (subject, subject), {}),
+                label=f"{subject.label} / {claim.level:g}",
+                reading={"variant": subject.label},
+                sides=((subject, measure),),
+            )
+            if missing := _missing(case):
+                yield replace(case, missing=missing)
+            else:
+                values = _values(comparison, subject, measure)
+                yield _tested(case, dict.fromkeys(values, float(claim.level or 0)), values)
+
+
+def _by_setting(claim: Claim, comparison: Comparison, measure: Measure) -> Iterator[Case]:
+    for loss in claim.losses:
+        for largest, smallest, reading in extremes(comparison, loss, claim.setting):
+            case = _case(claim, comparison, measure, (largest, smallest), reading)
+            yield _compared(case, (smallest, measure), (largest, measure))
+
+
+def _lead(claim: Claim, comparison: Comparison, measure: Measure) -> Iterator[Case]:
+    """The lead by `beside` against the lead by `measure`; a lead has a sign."""
+    assert claim.beside  # the parser has seen to it
+    for one, other, reading in pairs(claim, comparison):
+        case = _case(claim, comparison, measure, (one, other), reading)
+        case = replace(case, sides=((one, measure), (other, measure), (one, claim.beside), (other, claim.beside)))
+        if missing := _missing(case):
+            yield replace(case, missing=missing)
+            continue
+        first, second = (
+            {seed: of[0][seed] - of[1][seed] for seed in of[0].keys() & of[1].keys()}
+            for of in ([_values(comparison, subject, by) for subject in (one, other)] for by in (measure, claim.beside))
+        )
+        yield _tested(case, first, second)
+
+
+def _associated(claim: Claim, comparison: Comparison, measure: Measure) -> Iterator[Case]:
+    assert claim.beside
+    of_losses = [subject for loss in claim.losses for subject in variants(comparison, loss)]
+    subjects = of_losses if claim.losses else list(comparison.trained)
+    estimates = [
+        (subject, one, two)
+        for subject in subjects
+        if (one := comparison.get(subject, measure)) and (two := comparison.get(subject, claim.beside))
+    ]
+    kind = "losses" if claim.losses else "variants"
+    case = Case(
+        claim, comparison, measure, f"{claim.beside.label} with {measure.label}, {len(estimates)} {kind}", ("", ""), {},
+        tuple((subject, by) for subject, *_ in estimates for by in (measure, claim.beside)),
+    )  # fmt: skip
+    if len(subjects) < FEWEST:
+        return
+    found = correlated([(one, two) for _, one, two in estimates])
+    if isinstance(found, str):
+        yield replace(case, missing=found)
+    else:
+        contrast = Contrast(case.label, tuple(found), tuple(found.values()), region_of("correlation"),
+                            population(comparison), claim.direction)  # fmt: skip
+        yield replace(case, test=contrast)
+
+
+_FORMS: Mapping[str, Callable[[Claim, Comparison, Measure], Iterator[Case]]] = {
+    "losses": _between_losses,
+    "course": _over_training,
+    "level": _against_level,
+    "setting": _by_setting,
+    "lead": _lead,
+    "association": _associated,
+}
+
+
+def _case(
+    claim: Claim, comparison: Comparison, measure: Measure, sides: tuple[Subject, Subject], reading: Mapping[str, str]
+) -> Case:
+    one, other = sides
+    label = f"{one.label} / {other.label}"
+    return Case(claim, comparison, measure, label, (one.loss, other.loss), reading, ())
+
+
+def _compared(case: Case, first: Side, second: Side) -> Case:
+    """`second` against `first`, by the t test, or by order where a run may never get there."""
+    case = replace(case, sides=(second, first))
+    comparison = case.comparison
+    if missing := _missing(case):
+        return replace(case, missing=missing)
+    if case.measure.diagnostic in (*CENSORED, *COMPACTIONS):
+        estimates = [comparison.get(*side) or Estimate({}, None) for side in (first, second)]
+        found = order(estimates[0].values, estimates[1].values, (estimates[0].never, estimates[1].never),
+                      case.claim.direction)  # fmt: skip
+        return replace(case, test=found) if found.signs else replace(case, missing=NO_SEED)
+    return _tested(case, _values(comparison, *first), _values(comparison, *second))
+
+
+NO_SEED = "the two share no finished seed"
+
+
+def _tested(case: Case, first: Mapping[int, float], second: Mapping[int, float]) -> Case:
+    shared = sorted(first.keys() & second.keys())
+    if not shared:
+        return replace(case, missing=NO_SEED)
+    difference = mean_interval([second[seed] - first[seed] for seed in shared])
+    try:
+        contrast = Contrast.paired(
+            case.label,
+            first,
+            second,
+            region=region_of(case.measure.diagnostic),
+            population=population(case.comparison),
+            direction=case.claim.direction,
+        )
+    except InvalidInput as error:
+        return replace(case, difference=difference, missing=str(error))
+    return replace(case, test=contrast, difference=difference)
+
+
+def _missing(case: Case) -> str:
+    """What of a case's sides was not measured."""
+    lacking = [
+        f"{measure.label} of {subject.label}"
+        for subject, measure in case.sides
+        if case.comparison.get(subject, measure) is None
+    ]
+    return f"not measured: {', '.join(dict.fromkeys(lacking))}" if lacking else ""
+
+
+def _values(comparison: Comparison, subject: Subject, measure: Measure) -> Mapping[int, float]:
+    estimate = comparison.get(subject, measure)
+    return estimate.values if estimate else {}

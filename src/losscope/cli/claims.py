@@ -1,0 +1,78 @@
+"""The ledger of claims in the terminal: readable at 100 columns, and without color."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.markup import escape
+from rich.table import Column, Table
+
+from losscope.claims.types import Entry, Ledger
+from losscope.cli.console import out
+from losscope.summary.formatting import p_text
+
+COLORS = {"holds": "green", "does not hold": "red", "depends": "yellow", "cannot tell": "bright_black"}
+POPULATIONS = 3
+"""Populations that stand below the ledger before they are left to --json."""
+
+
+def show_ledger(ledger: Ledger, *, lines: bool) -> None:
+    """Print all claims with their verdicts, and with `lines` every contrast that they rest on."""
+    for damaged in ledger.damaged:
+        out.print(f"[bold]Left out:[/bold] {escape(damaged)}", soft_wrap=True, highlight=False)
+    source = ""
+    for entry in ledger.entries:
+        if entry.claim.source.split(",")[0] != source:
+            source = entry.claim.source.split(",")[0]
+            out.print(f"\n[bold]{escape(source)}[/bold]", highlight=False)
+        _show(entry, lines=lines)
+    _show_printed(ledger)
+    speaks = list(dict.fromkeys(line.population for line in ledger.lines))
+    out.print("\nVerdicts at 5 % after Holm's adjustment over all contrasts of a claim, from 13 paired seeds on; an effect inside "
+              "the region of practical equivalence does not count.", highlight=False)  # fmt: skip
+    for sentence in speaks[:POPULATIONS]:
+        out.print(f"For {escape(sentence)}.", highlight=False)
+    if len(speaks) > POPULATIONS:
+        out.print(f"And likewise for {len(speaks) - POPULATIONS} more comparisons; --json says it of every line.")
+
+
+def _show(entry: Entry, *, lines: bool) -> None:
+    claim = entry.claim
+    out.print(
+        f"\n[bold {COLORS[entry.verdict]}]{escape(entry.words)}[/]  {escape(claim.text)}  [dim]{claim.name}[/dim]",
+        highlight=False,
+    )
+    parts = [entry.reason, *(f"Missing: {missing}." for missing in entry.missing)]
+    counts = sorted({line.ruling.n for line in entry.lines})
+    if counts:
+        parts.insert(1, f"n = {counts[0]}." if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]}.")
+    if claim.note:
+        parts.append(claim.note)
+    out.print("  " + escape(" ".join(parts)), highlight=False)
+    if lines and entry.lines:
+        out.print(_table(entry))
+
+
+def _table(entry: Entry) -> Table:
+    table = Table("data, protocol", "measure, contrast", Column("effect", justify="right"), Column("n", justify="right"),
+                  Column("Holm's p", justify="right"), Column("verdict", no_wrap=True), box=box.SIMPLE)  # fmt: skip
+    for line in entry.lines:
+        ruling = line.ruling
+        table.add_row(
+            escape(f"{line.comparison.dataset}, {line.comparison.protocol}"),
+            escape(f"{line.measure.label}, {line.split}: {line.label}"),
+            line.effect_text,
+            str(ruling.n),
+            "" if ruling.p_adjusted is None else p_text(ruling.p_adjusted),
+            f"[{COLORS[line.verdict]}]{line.verdict}[/]",
+        )
+    return table
+
+
+def _show_printed(ledger: Ledger) -> None:
+    if not ledger.printed:
+        return
+    table = Table("printed number", "printed", "what follows", "verdict", title="\nPrinted numbers, checked against one another",
+                  title_justify="left", box=box.SIMPLE)  # fmt: skip
+    for one in ledger.printed:
+        table.add_row(escape(one.what), escape(one.printed), escape(one.follows), one.verdict)
+    out.print(table)
