@@ -144,21 +144,6 @@ def claims(
 
 
 @app.command()
-def claims(
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="One or more studies' folders.")],
-    lines: Annotated[bool, typer.Option("--lines", help="Every contrast that a verdict rests on.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Judge the claims of the literature on records: what holds, what doesn't, what it depends on, and what nobody can tell."""
-    from losscope.claims import ledger
-    from losscope.claims.document import claims_document
-    from losscope.cli.claims import show_ledger
-
-    found = ledger(folders)
-    print_json(claims_document(found)) if as_json else show_ledger(found, lines=lines)
-
-
-@app.command()
 def table(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A study's folder.")],
     format: Annotated[str, typer.Option(help="json, csv or text.")] = "text",
