@@ -11,13 +11,15 @@ import pytest
 from torch import Tensor
 
 import losscope
+from losscope import data
 from losscope.errors import InvalidInput, InvalidStudy, UnknownName
 from losscope.files import read_json
 from losscope.losses import LOSSES
 from losscope.study import Study, parse
+from losscope.sweep.estimate import estimate
 from losscope.sweep.plan import Plan
 from losscope.table import read_measurements, read_queries, read_runs
-from losscope.training.run import Progress
+from losscope.training.run import Place, Progress
 from losscope.types import Loss, LossTerms, Pairs
 
 
@@ -284,6 +286,25 @@ def test_what_a_study_says_wrong_is_found_before_anything_is_written(
     with pytest.raises(error, match=message):
         losscope.run(study(**change), tmp_path / "out", jobs=1)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_draws_the_data_of_a_seed_once_for_all_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds: list[int] = []
+    load = data.load
+
+    def counted(name: str, **options: Any) -> data.Dataset:
+        seeds.append(options["seed"])
+        return load(name, **options)
+
+    monkeypatch.setattr(data, "load", counted)
+    protocols = [{"name": "a", "epochs": 2}, {"name": "b", "epochs": 4}]
+    found = estimate(study(protocol=protocols), tmp_path, Place(), jobs=1)
+    assert len(found.rows) == 6
+    assert sorted(seeds) == [0, 0, 1, 1]  # to plan, and to time steps
+    steps = {(row.protocol, row.loss): row.steps for row in found.rows}
+    assert all(steps["b", loss] == 2 * steps["a", loss] for loss in ("contrastive", "triplet"))
 
 
 def test_an_unknown_device_is_refused(tmp_path: Path) -> None:

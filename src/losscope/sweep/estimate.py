@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from losscope.study import Study
+from losscope.data.dataset import Dataset
+from losscope.study import Cell, Study
 from losscope.sweep.plan import plan
 from losscope.training.run import INPUTS, Place, Progress, Unit, build_stack, load_datasets
 
@@ -66,6 +67,7 @@ def estimate(study: Study, folder: Path, place: Place, jobs: int, loading: Progr
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     known: dict[str, tuple[int, float]] = {}  # groups of one cell take equally long
+    loaded: dict[str, dict[int, Dataset]] = {}
     rows = []
     try:
         for unit in planned.units:
@@ -75,7 +77,7 @@ def estimate(study: Study, folder: Path, place: Place, jobs: int, loading: Progr
             shared["variant"] = "; ".join(dict.fromkeys(unit.group["variants"]))
             runs = len(unit.cell.seeds)
             if (key := f"{shared} {runs}") not in known:
-                known[key] = _measured(unit, place)
+                known[key] = _measured(unit, _datasets(unit.cell, place, loaded), place)
             steps, seconds = known[key]
             rows.append(
                 UnitEstimate(**shared, runs=runs, epochs=unit.cell.protocol.epochs, steps=steps, cpu_seconds=seconds)
@@ -85,9 +87,17 @@ def estimate(study: Study, folder: Path, place: Place, jobs: int, loading: Progr
     return Estimate(tuple(rows), planned.finished, max(1, min(jobs, len(rows))))
 
 
-def _measured(unit: Unit, place: Place) -> tuple[int, float]:
+def _datasets(cell: Cell, place: Place, loaded: dict[str, dict[int, Dataset]]) -> list[Dataset]:
+    """The data of each seed; what an earlier group has `loaded` is not drawn again, which takes longer than its steps."""
+    protocol = cell.protocol
+    of_seeds = loaded.setdefault(repr((cell.data, protocol.inputs, protocol.batch.outliers)), {})
+    if missing := tuple(seed for seed in dict.fromkeys(cell.seeds) if seed not in of_seeds):
+        of_seeds.update(zip(missing, load_datasets(replace(cell, seeds=missing), place), strict=True))
+    return [of_seeds[seed] for seed in cell.seeds]
+
+
+def _measured(unit: Unit, datasets: list[Dataset], place: Place) -> tuple[int, float]:
     """Steps of all epochs, and CPU seconds for training and for embedding every split after every epoch."""
-    datasets = load_datasets(unit.cell, place)
     stack = build_stack(unit.cell, datasets, place, unit.choices)
     steps = list(stack.sampler.epoch(1))
     for step in steps[:2]:  # the first calls of a process pay for memory and kernels
