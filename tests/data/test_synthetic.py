@@ -95,3 +95,34 @@ def test_knn_accuracy_falls_with_difficulty_from_one_to_the_papers_setting() -> 
 def test_the_note_tells_a_difficulty_that_is_not_the_papers(toy: Dataset) -> None:
     assert toy.note == ""
     assert "times 0.5" in load("synthetic", difficulty=0.5).note
+
+
+def test_a_class_disjoint_split_keeps_noise_and_outliers_in_training() -> None:
+    drawn = load("synthetic", split="class_disjoint_validation", classes=12, samples_per_class=5, dim=8, outliers=4)
+    again = load("synthetic", split="class_disjoint", classes=12, samples_per_class=5, dim=8, outliers=4)
+    assert drawn.name == "synthetic/class_disjoint_validation"
+    assert not drawn.shares_classes
+    classes = {name: set(part.labels.tolist()) for name, part in drawn.splits.items()}
+    assert classes["train"] <= {*range(4), -1}  # a wrong label never names a class that is held back
+    assert (classes["train_clean"], classes["validation"], classes["test"]) == (
+        {-1, 0, 1, 2, 3}, {4, 5}, {6, 7, 8, 9, 10, 11},
+    )  # fmt: skip
+    assert drawn.splits["train"].inputs is drawn.splits["train_clean"].inputs
+    np.testing.assert_array_equal(drawn.splits["test"].inputs, again.splits["test"].inputs)
+    whole = load("synthetic", classes=12, samples_per_class=5, dim=8, outliers=4).splits["train"].inputs
+    np.testing.assert_array_equal(drawn.splits["test"].inputs, whole[30:60])
+    other = load("synthetic", seed=1, split="class_disjoint", classes=12, samples_per_class=5, dim=8, outliers=4)
+    assert other.fingerprint != again.fingerprint
+
+
+def test_classes_of_one_covariance_vary_least_in_the_same_directions() -> None:
+    def angle(covariance: str) -> float:
+        drawn = load(
+            "synthetic", covariance=covariance, classes=2, samples_per_class=400, dim=8, outliers=0, label_noise=0.0
+        )
+        inputs = drawn.splits["train"].inputs.astype(float)
+        least = [np.linalg.eigh(np.cov(part.T))[1][:, 0] for part in (inputs[:400], inputs[400:])]
+        return float(abs(least[0] @ least[1]))
+
+    assert angle("shared") > 0.95 > angle("per_class")
+    assert "one covariance" in load("synthetic", covariance="shared", classes=2, samples_per_class=4, dim=2).note
