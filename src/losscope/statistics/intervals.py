@@ -49,7 +49,7 @@ def mean_interval(values: Sequence[float], *, level: float = LEVEL) -> Interval:
     return Interval(len(seeds), mean, mean - half, mean + half)
 
 
-def t_quantile(degrees: int, probability: float) -> float:
+def t_quantile(degrees: float, probability: float) -> float:
     """Quantile of Student's t distribution."""
     from scipy.special import stdtrit  # a fifth of a second to import: only who asks for an interval pays
 
