@@ -15,7 +15,7 @@ A study's folder:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -102,14 +102,15 @@ class RunRecord:
     schema: int = SCHEMA_VERSION
 
 
-def groups(folder: Path) -> list[Path]:
-    """The group folders of a study's folder, by name. MissingData if there is no study."""
+def groups(folder: Path, without: Collection[Path] = ()) -> list[Path]:
+    """The group folders of a study's folder, by name, `without` some of them. MissingData if there is no study."""
     if not (folder / "study.json").is_file():
         raise MissingData(
             f"no study in {folder}: looked for {folder / 'study.json'}; "
             f"make one with: losscope study quick --out {folder}"
         )
-    return sorted(path.parent for path in folder.glob("groups/*/group.json"))
+    found = sorted(path.parent for path in folder.glob("groups/*/group.json"))
+    return [group for group in found if group not in without]
 
 
 def read_group(group: Path) -> dict[str, Any]:
@@ -125,10 +126,10 @@ def read_group(group: Path) -> dict[str, Any]:
     return document
 
 
-def read_measurements(folder: Path, *, steps: bool = False) -> pa.Table:
-    """All epoch rows (or, with `steps`, all step rows) of a study, finished or still running."""
+def read_measurements(folder: Path, *, steps: bool = False, without: Collection[Path] = ()) -> pa.Table:
+    """All epoch rows (or, with `steps`, all step rows) of a study, finished or still running, `without` some groups."""
     tables = []
-    for group in groups(folder):
+    for group in groups(folder, without):
         finished = group / ("steps.parquet" if steps else "measurements.parquet")
         if finished.is_file():
             tables.append(read_parquet(finished))
@@ -137,10 +138,10 @@ def read_measurements(folder: Path, *, steps: bool = False) -> pa.Table:
     return pa.concat_tables(tables) if tables else MEASUREMENT.empty_table()
 
 
-def read_runs(folder: Path) -> list[RunRecord]:
-    """The records of all runs of a study that are done, diverged or failed."""
+def read_runs(folder: Path, without: Collection[Path] = ()) -> list[RunRecord]:
+    """The records of all runs of a study that are done, diverged or failed, `without` some groups."""
     names = {field.name for field in fields(RunRecord)}
-    ended = [path for group in groups(folder) if (path := _how_it_ended(group))]
+    ended = [path for group in groups(folder, without) if (path := _how_it_ended(group))]
     return [
         RunRecord(**{key: value for key, value in record.items() if key in names})
         for path in ended
@@ -158,13 +159,13 @@ def read_queries(folder: Path) -> pa.Table:
     return _concatenated(folder, "queries.parquet", QUERY)
 
 
-def read_map(folder: Path) -> pa.Table:
-    """Planes of principal components of all finished groups: the first run of each."""
-    return _concatenated(folder, "map.parquet", MAP)
+def read_map(folder: Path, without: Collection[Path] = ()) -> pa.Table:
+    """Planes of principal components of all finished groups, `without` some: the first run of each."""
+    return _concatenated(folder, "map.parquet", MAP, without)
 
 
-def _concatenated(folder: Path, name: str, schema: pa.Schema) -> pa.Table:
-    tables = [read_parquet(path) for group in groups(folder) if (path := group / name).is_file()]
+def _concatenated(folder: Path, name: str, schema: pa.Schema, without: Collection[Path] = ()) -> pa.Table:
+    tables = [read_parquet(path) for group in groups(folder, without) if (path := group / name).is_file()]
     return pa.concat_tables(tables) if tables else schema.empty_table()
 
 

@@ -23,18 +23,19 @@ __all__ = ["claims", "judge", "ledger"]
 
 
 def ledger(folders: Sequence[Path | str] | Path | str) -> Ledger:
-    """Every claim judged on the studies in `folders`.
+    """Every claim judged on what can be read of the studies in `folders`; the ledger names what can't.
 
-    Raises MissingData if a folder holds no study.
+    Raises MissingData if a folder holds no study, DamagedRecord if a study's own file can't be read.
     """
     from losscope.summary import summarize
 
-    return judge(summarize(folders))
+    return judge(summarize(folders, tolerant=True))
 
 
 def judge(summary: Summary) -> Ledger:
     """Every claim judged on a summary."""
     from losscope.claims.judging import entry
+    from losscope.claims.printed import printed_numbers
     from losscope.claims.types import Ledger
 
-    return Ledger(tuple(entry(claim, summary) for claim in claims()), (), ())
+    return Ledger(tuple(entry(claim, summary) for claim in claims()), printed_numbers(summary), summary.damaged)

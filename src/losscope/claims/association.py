@@ -1,56 +1,41 @@
-"""Two measures over the variants of a comparison: one rank correlation for each seed, so that the seed stays the unit.
-
-Spearman, "The Proof and Measurement of Association between Two Things", 1904. The correlations themselves are the
-effects: Fisher's z has no value for the perfect correlations that few variants often give.
-"""
+"""Two measures over the variants of a comparison, one rank correlation for each seed: the values that it is made of."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-import numpy as np
-
+from losscope.errors import InvalidInput
+from losscope.statistics import Association, association
 from losscope.summary.types import Estimate
 
 FEWEST = 3
 """Variants for a correlation: two are always in line."""
 
 
-def correlated(estimates: Sequence[tuple[Estimate, Estimate]]) -> dict[int, float] | str:
-    """Seed -> rank correlation of two measures over variants, one pair of estimates each; a sentence if there is none.
+def associated(
+    estimates: Sequence[tuple[Estimate, Estimate]], *, epochs: int, blocks: Sequence[str] | None = None
+) -> Association | str:
+    """The rank correlation over variants with one pair of estimates each, or a sentence that says why there is none.
 
-    Only seeds that all variants have count. What a run never reaches ranks behind every epoch. A seed in which all
-    variants are equal by one of the measures has no correlation.
+    Only seeds that all variants have count, and in which both measures vary. What a run never reaches in its `epochs`
+    ranks behind every epoch.
     """
     if len(estimates) < FEWEST:
         return f"{len(estimates)} variants with both measures; a correlation needs {FEWEST}"
-    values = [[_late(estimate) for estimate in pair] for pair in estimates]
-    seeds = sorted(set.intersection(*(set(side) for pair in values for side in pair)))
-    if not seeds:
+    sides = [[_late(pair[side], epochs) for pair in estimates] for side in (0, 1)]
+    shared = sorted(set.intersection(*(set(values) for side in sides for values in side)))
+    if not shared:
         return "the variants share no finished seed"
-    found = {seed: spearman([pair[0][seed] for pair in values], [pair[1][seed] for pair in values]) for seed in seeds}
-    defined = {seed: value for seed, value in found.items() if value is not None}
-    return defined or "all variants are equal by one of the measures"
+    first, second = ({seed: [values[seed] for values in side] for seed in shared} for side in sides)
+    varying = [seed for seed in shared if len(set(first[seed])) > 1 and len(set(second[seed])) > 1]
+    if not varying:
+        return "all variants are equal by one of the measures"
+    chosen = [{seed: side[seed] for seed in varying} for side in (first, second)]
+    try:
+        return association(chosen[0], chosen[1], blocks=blocks)
+    except InvalidInput as error:
+        return str(error)
 
 
-def spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """Rank correlation, ties at their mean rank; None where one side is constant.
-
-    >>> spearman([1, 2, 3, 4], [1, 3, 2, 4]), spearman([1, 1, 1], [1, 2, 3])
-    (0.8, None)
-    """
-    one, two = _ranks(first), _ranks(second)
-    spread = float(np.sqrt(np.sum(one**2) * np.sum(two**2)))
-    return round(float(np.sum(one * two)) / spread, 12) if spread else None
-
-
-def _ranks(values: Sequence[float]) -> np.ndarray:
-    """Centered mean ranks."""
-    array = np.asarray(values, dtype=np.float64)
-    below, equal = array[:, None] > array, array[:, None] == array
-    ranks = below.sum(1) + (equal.sum(1) - 1) / 2
-    return np.asarray(ranks - ranks.mean())
-
-
-def _late(estimate: Estimate) -> Mapping[int, float]:
-    return {**estimate.values, **dict.fromkeys(estimate.never, float("inf"))}
+def _late(estimate: Estimate, epochs: int) -> dict[int, float]:
+    return {**estimate.values, **dict.fromkeys(estimate.never, float(epochs + 1))}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from losscope.claims.association import FEWEST, correlated
+from losscope.claims.association import FEWEST, associated
 from losscope.claims.order import Order, order
 from losscope.claims.pairing import extremes, pairs, variants
 from losscope.claims.types import Claim
@@ -139,15 +139,18 @@ def _associated(claim: Claim, comparison: Comparison, measure: Measure) -> Itera
         claim, comparison, measure, f"{claim.beside.label} with {measure.label}, {len(estimates)} {kind}", ("", ""), {},
         tuple((subject, by) for subject, *_ in estimates for by in (measure, claim.beside)),
     )  # fmt: skip
-    if len(subjects) < FEWEST:
-        return
-    found = correlated([(one, two) for _, one, two in estimates])
-    if isinstance(found, str):
-        yield replace(case, missing=found)
-    else:
-        contrast = Contrast(case.label, tuple(found), tuple(found.values()), region_of("correlation"),
-                            population(comparison), claim.direction)  # fmt: skip
-        yield replace(case, test=contrast)
+    families = [subject.loss for subject, *_ in estimates]
+    for blocks, within in ((None, "all"), (families, "each loss")):
+        if blocks and len(families) - len(set(families)) < FEWEST - 1:
+            continue  # too few variants of each loss
+        own = replace(case, reading={} if claim.losses else {"over": within},
+                      label=case.label if blocks is None else f"{case.label} within each loss")  # fmt: skip
+        found = associated([(one, two) for _, one, two in estimates], epochs=comparison.epochs, blocks=blocks)
+        if isinstance(found, str):
+            yield replace(own, missing=found)
+        else:
+            yield replace(own, test=found.contrast(own.label, population=population(comparison),
+                                                   direction=claim.direction))  # fmt: skip
 
 
 _FORMS: Mapping[str, Callable[[Claim, Comparison, Measure], Iterator[Case]]] = {

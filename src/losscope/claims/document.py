@@ -1,11 +1,14 @@
-"""The ledger as plain JSON types: one object for each contrast, and one for each claim that has none."""
+"""The ledger as plain JSON types: one object for each contrast, and one for each claim that has none.
+
+Then one for each printed number that was checked.
+"""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import Any
 
-from losscope.claims.types import Entry, Ledger, Line
+from losscope.claims.types import Entry, Ledger, Line, PrintedNumber
 from losscope.statistics import Interval
 
 
@@ -15,25 +18,40 @@ def claims_document(ledger: Ledger) -> list[dict[str, Any]]:
     `verdict` is of the contrast, `overall` of the claim; `effect` and `interval` are on `scale` (a ratio where the region of
     practical equivalence is relative), `mean_difference` is in the measure's own unit.
     """
-    return [found for entry in ledger.entries for found in _entry(entry)]
-
-
-def printed_document(ledger: Ledger) -> list[dict[str, Any]]:
-    """The printed numbers that were checked."""
-    return [asdict(number) for number in ledger.printed]
+    judged = [found for entry in ledger.entries for found in _entry(entry)]
+    return judged + [_printed(found) for found in ledger.printed]
 
 
 def _entry(entry: Entry) -> list[dict[str, Any]]:
     if entry.lines:
         return [_line(entry, line) for line in entry.lines]
-    nothing = dict.fromkeys(("effect", "interval", "mean_difference", "scale", "p", "adjusted_p", "region", "population",
-                             "measure", "protocol", "dataset", "split", "contrast"))  # fmt: skip
     return [
-        {
-            **_claim(entry), "verdict": "cannot tell", "reason": " ".join([entry.reason, *entry.missing]), **nothing, "n": 0,
-            "family": 0, "reading": {}, "cautions": [], "rows": [],
-        }
-    ]  # fmt: skip
+        {**_claim(entry), "verdict": "cannot tell", "reason": " ".join([entry.reason, *entry.missing]), **_nothing()}
+    ]
+
+
+def _nothing() -> dict[str, Any]:
+    """The keys of a line where nothing was compared."""
+    absent = dict.fromkeys(("effect", "interval", "scale", "mean_difference", "p", "adjusted_p", "region", "population",
+                            "dataset", "protocol", "measure", "split", "contrast"))  # fmt: skip
+    return {**absent, "n": 0, "family": 0, "reading": {}, "cautions": [], "rows": []}
+
+
+def _printed(found: PrintedNumber) -> dict[str, Any]:
+    return {
+        "claim": "printed_numbers",
+        "text": found.what,
+        "source": found.source,
+        "tag": "A-out",
+        "printed": found.printed,
+        "note": "",
+        "would_change": "Other printed numbers.",
+        "needs": {},
+        "overall": {"verdict": found.verdict, "depends_on": [], "reason": found.follows, "missing": []},
+        "verdict": found.verdict,
+        "reason": found.follows,
+        **_nothing(),
+    }
 
 
 def _claim(entry: Entry) -> dict[str, Any]:

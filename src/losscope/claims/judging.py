@@ -7,6 +7,7 @@ contrasts of the claim in the ledger, from 13 paired seeds on.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ from losscope.claims.composing import compose
 from losscope.claims.order import Order, decide_orders
 from losscope.claims.rows import command_of, rows_of
 from losscope.claims.types import Claim, Entry, Line, LineVerdict, Ruling, Scale
-from losscope.statistics import Contrast, Decision, decide
+from losscope.statistics import Contrast, Decision, Interval, decide
 from losscope.summary.datasets import same_data
 from losscope.summary.types import Summary
 
@@ -44,11 +45,17 @@ def _rulings(found: Sequence[Case]) -> list[Ruling]:
             continue
         ruling = next(decided) if isinstance(case.test, Contrast) else next(ordered)
         if case.claim.kind == "association":
-            ruling = replace(ruling, scale="correlation")
+            ruling = replace(ruling, scale="correlation", effect=ruling.effect and correlation(ruling.effect))
         if case.claim.denies:
             ruling = replace(ruling, verdict=OPPOSITE.get(ruling.verdict, ruling.verdict))
         rulings.append(ruling)
     return rulings
+
+
+def correlation(scores: Interval) -> Interval:
+    """The correlation whose Fisher's z has this mean and interval."""
+    bounds = [None if bound is None else math.tanh(bound) for bound in (scores.low, scores.high)]
+    return Interval(scores.n, math.tanh(scores.mean), *bounds)
 
 
 def _of(decision: Decision) -> Ruling:

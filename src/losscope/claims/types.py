@@ -144,14 +144,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class PrintedNumber:
-    """A printed number, or a set of them, against what follows from others."""
+    """A statement about printed numbers, held against what follows from others."""
 
     what: str
     source: str
     printed: str
-    follows: str  # what follows, and from what
-    verdict: Literal["consistent", "does not follow", "impossible"]
-    recomputed: bool  # from printed or stored numbers alone; False: of this record
+    follows: str
+    verdict: LineVerdict
 
 
 @dataclass(frozen=True)

@@ -71,8 +71,7 @@ def _table(entry: Entry) -> Table:
 def _show_printed(ledger: Ledger) -> None:
     if not ledger.printed:
         return
-    table = Table("printed number", "printed", "what follows", "verdict", title="\nPrinted numbers, checked against one another",
-                  title_justify="left", box=box.SIMPLE)  # fmt: skip
-    for one in ledger.printed:
-        table.add_row(escape(one.what), escape(one.printed), escape(one.follows), one.verdict)
-    out.print(table)
+    out.print("\n[bold]Printed numbers, held against one another and against this record[/bold]", highlight=False)
+    for found in ledger.printed:
+        out.print(f"\n[bold {COLORS[found.verdict]}]{found.verdict}[/]  {escape(found.what)}", highlight=False)
+        out.print(f"  Printed: {escape(found.printed)}; {escape(found.follows)}.", highlight=False)

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 __all__ = ["paths", "summarize"]
 
 
-def summarize(folders: Sequence[Path | str] | Path | str) -> Summary:
-    """The summary of the studies in `folders`.
+def summarize(folders: Sequence[Path | str] | Path | str, *, tolerant: bool = False) -> Summary:
+    """The summary of the studies in `folders`; a `tolerant` one is of all groups that can be read, and names the others.
 
     Raises MissingData if a folder holds no study, DamagedRecord if a file can't be read.
     """
     from losscope.summary.comparing import summarize_record
     from losscope.summary.reading import read
 
-    return summarize_record(read(paths(folders)))
+    return summarize_record(read(paths(folders), tolerant=tolerant))
 
 
 def paths(folders: Sequence[Path | str] | Path | str) -> list[Path]:

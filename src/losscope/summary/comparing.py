@@ -9,16 +9,16 @@ from itertools import combinations
 from typing import Any
 
 from losscope.statistics import holm, paired_difference, verdict
-from losscope.summary.datasets import same_data, split_protocol, trained_on_features
+from losscope.summary.datasets import class_split_of, same_data, split_protocol, trained_on_features
 from losscope.summary.estimating import class_variances, curves, estimates, planes, profiles, series_of
 from losscope.summary.measures import COMPARED
 from losscope.summary.reading import INPUTS, PER_CLASS, Record, protocols
 from losscope.summary.representing import best_on_validation, nearest_to_defaults
+from losscope.summary.selection import VALIDATION, selections
 from losscope.summary.subjects import FEATURES, INPUT, UNTRAINED, WHITENED, Subject, subjects
 from losscope.summary.types import FITTED, Comparison, Difference, Summary
 from losscope.table import RunRecord
 
-VALIDATION = "validation"
 EVALUATION_SPLITS = ("heldout", "test", VALIDATION)
 
 
@@ -38,6 +38,7 @@ def summarize_record(record: Record) -> Summary:
         differences=tuple(_differences(comparisons)),
         subjects=(INPUT, WHITENED, UNTRAINED, *order),
         doubled=record.doubled,
+        damaged=record.damaged,
     )
 
 
@@ -75,6 +76,7 @@ def _comparison(
     settings = protocols(record.studies).get(protocol)
     tuned = _tunable(classes, evaluation)
     best = best_on_validation(trained, found) if tuned else None
+    base_dataset, class_split = class_split_of(record.studies, dataset)
     comparison = Comparison(
         dataset=dataset,
         protocol=protocol,
@@ -94,6 +96,11 @@ def _comparison(
         profiles={(row, name): items for row in trained for name, items in profiles(series[row], epochs).items()},
         representatives=best or nearest_to_defaults(hyperparameters),
         tuned=best is not None,
+        selections=selections({row: series[row] for row in trained}, evaluation, epochs)
+        if tuned and evaluation
+        else (),
+        class_split=class_split,
+        base_dataset=base_dataset,
     )
     if comparison.shuffled:  # a baseline: its numbers are enough
         return comparison

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -36,16 +37,32 @@ def same_data(dataset: str, name: str) -> bool:
 def entry(studies: Sequence[StudyRecord], dataset: str) -> Data | None:
     """The entry of a study that `dataset` comes from."""
     for data in (data for study in studies for data in study.study.data):
-        split = data.options.get("split")
+        split, drawn = data.options.get("split"), data.options.get("class_split", 0)
         if data.label == dataset:
             return data
         if (
             not data.label
             and same_data(dataset, data.name)
             and (not split or "/" not in dataset or f"/{split}" in dataset)
+            and drawn == _class_split(studies, dataset)
         ):
             return data
     return None
+
+
+def class_split_of(studies: Sequence[StudyRecord], dataset: str) -> tuple[str, int]:
+    """The name that all class splits of a data set share, and which of them this is; 0 is the customary one."""
+    number = _class_split(studies, dataset)
+    if not number:
+        return dataset, 0
+    data = entry(studies, dataset)
+    if data is not None and data.label:
+        return f"{data.name}/{data.options.get('split', '')}", number
+    return re.sub(rf"/{number}(?=[/+]|$)", "", dataset, count=1), number
+
+
+def _class_split(studies: Sequence[StudyRecord], dataset: str) -> int:
+    return int(recorded(studies, dataset).get("source", {}).get("class_split", 0))
 
 
 def split_protocol(studies: Sequence[StudyRecord], dataset: str) -> str:

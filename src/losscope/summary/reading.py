@@ -6,7 +6,7 @@ name to different things (protocols of one name with other settings), the later 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from losscope import table
 from losscope.errors import InvalidInput
 from losscope.files import read_json
 from losscope.study import Protocol, Study, parse
+from losscope.summary.intact import damaged_groups
 from losscope.table import RunRecord
 
 PER_CLASS = "intra_class_variance"
@@ -83,6 +84,7 @@ class Record:
     series: Mapping[Key, Series]
     planes: pa.Table  # principal components, schema of `table.MAP`
     doubled: int  # runs that stand in a folder twice, under digests that differ
+    damaged: tuple[str, ...] = ()  # what could not be read and was left out
 
     @property
     def done(self) -> tuple[RunRecord, ...]:
@@ -90,23 +92,28 @@ class Record:
         return tuple(run for run in self.runs if run.status == "done")
 
 
-def read(folders: Sequence[Path]) -> Record:
-    """Read the studies in `folders`. Raises MissingData, DamagedRecord, or InvalidInput without folders."""
+def read(folders: Sequence[Path], *, tolerant: bool = False) -> Record:
+    """Read the studies in `folders`. Raises MissingData, DamagedRecord, or InvalidInput without folders.
+
+    A `tolerant` reader leaves out groups that are damaged and says which; a study whose own file is damaged stays an error.
+    """
     if not folders:
         raise InvalidInput("no folder was given; expected at least one folder that `losscope study` wrote")
     studies: list[StudyRecord] = []
     runs: dict[tuple[str, str], RunRecord] = {}  # (digest, protocol as shown): an input may stand under two protocols
     tables, planes = [], []
-    doubled = 0
+    doubled, damaged = 0, dict[Path, str]()
     for folder in dict.fromkeys(Path(folder).resolve() for folder in folders):
-        record, measurements, superseded = _read_one(folder, list(runs.values()))
+        lost = damaged_groups(folder) if tolerant else {}
+        damaged |= lost
+        record, measurements, superseded = _read_one(folder, list(runs.values()), lost)
         doubled += superseded
         studies.append(record)
         known = {run.run for run in runs.values()}
         fresh = [run for run in record.runs if (run.run, run.protocol) not in runs]
         runs.update({(run.run, run.protocol): run for run in fresh})
         tables.append(measurements.filter(pc.is_in(measurements["run"], _digests(fresh))))
-        plane = table.read_map(folder)
+        plane = table.read_map(folder, lost)
         planes.append(plane.filter(pc.is_in(plane["run"], _digests(run for run in fresh if run.run not in known))))
     done = {run.run: run.epochs for run in runs.values() if run.status == "done"}
     return Record(
@@ -115,6 +122,7 @@ def read(folders: Sequence[Path]) -> Record:
         series=_series(pa.concat_tables(tables), done),
         planes=pa.concat_tables(planes),
         doubled=doubled,
+        damaged=tuple(damaged.values()),
     )
 
 
@@ -127,16 +135,19 @@ def protocols(studies: Iterable[StudyRecord]) -> dict[str, Protocol]:
     return {study.renamed.get(part.name, part.name): part for study in studies for part in study.study.protocol}
 
 
-def _read_one(folder: Path, before: Sequence[RunRecord]) -> tuple[StudyRecord, pa.Table, int]:
-    """One folder, with protocols renamed where the runs `before` use their names for something else."""
-    measurements = table.read_measurements(folder)  # first: it says in words if there is no study
+def _read_one(
+    folder: Path, before: Sequence[RunRecord], without: Collection[Path]
+) -> tuple[StudyRecord, pa.Table, int]:
+    """One folder `without` some groups, with protocols renamed where the runs `before` use their names for something
+    else."""
+    measurements = table.read_measurements(folder, without=without)  # first: it says in words if there is no study
     document = {key: value for key, value in read_json(folder / "study.json").items() if key != "schema"}
     study = parse(document, str(folder / "study.json"))
     manifest = read_json(folder / "manifest.json") if (folder / "manifest.json").is_file() else {}
-    groups = [table.read_group(group) for group in table.groups(folder)]
+    groups = [table.read_group(group) for group in table.groups(folder, without)]
     prints = {name: about["fingerprints"] for name, about in manifest.get("data", {}).items()}
     found = sorted(
-        table.read_runs(folder),  # where data changed under a study, the runs on the present data hold
+        table.read_runs(folder, without),  # where data changed under a study, the runs on the present data hold
         key=lambda run: prints.get(run.dataset, {}).get(str(run.seed)) == run.data_fingerprint,
     )
     runs = {_place(run): run for run in found}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from losscope.statistics import Interval, PairedDifference, Verdict
+from losscope.statistics import Interval, PairedDifference, Verdict, paired_difference
 from losscope.summary.measures import Measure
 from losscope.summary.reading import StudyRecord
 from losscope.summary.subjects import Kind, Subject
@@ -60,6 +60,35 @@ class Plane:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """A variant of a loss and an epoch of each of its runs, and what they reach; keys are seeds."""
+
+    subject: Subject
+    epochs: Mapping[int, int]
+    validation: Mapping[int, float]
+    test: Mapping[int, float]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What one loss reaches when variant and epoch are chosen on validation classes, and when the test classes choose."""
+
+    loss: str
+    measure: Measure  # by which is chosen, and which is reported
+    variants: int  # among which was chosen
+    epochs: tuple[int, ...]  # the same
+    left_out: tuple[Subject, ...]  # variants that lack seeds
+    last: Choice
+    chosen: Choice
+    peeked: Choice
+
+    @property
+    def peeking_gain(self) -> PairedDifference:
+        """What choosing on the test split adds to its own numbers, paired by seed."""
+        return paired_difference(self.chosen.test, self.peeked.test)
+
+
+@dataclass(frozen=True)
 class Comparison:
     """One data set under one protocol: all numbers that may be compared with one another."""
 
@@ -81,6 +110,9 @@ class Comparison:
     profiles: Mapping[tuple[Subject, str], Mapping[int, Estimate]]  # (subject, diagnostic of the probe) -> item -> ...
     representatives: tuple[Subject, ...]  # one variant of each loss
     tuned: bool  # they were chosen on a validation split whose classes are neither trained on nor evaluated
+    selections: tuple[Selection, ...]  # of each loss, where there is such a split
+    class_split: int  # which classes are trained on; 0 the customary ones
+    base_dataset: str  # the data set's name without its class split
 
     @property
     def trained(self) -> tuple[Subject, ...]:
@@ -155,6 +187,7 @@ class Summary:
     differences: tuple[Difference, ...]
     subjects: tuple[Subject, ...]
     doubled: int  # runs that stand in a folder twice, under digests that differ
+    damaged: tuple[str, ...] = ()  # what could not be read and was left out
 
     @property
     def title(self) -> str:
