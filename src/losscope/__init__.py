@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from losscope.criterion import Criterion
     from losscope.diagnosis.door import diagnose
     from losscope.integrations.pml import from_pml
+    from losscope.monitor import Monitor, tap
     from losscope.report import write_report
     from losscope.studies import load as load_study
     from losscope.study import Study
@@ -27,6 +28,7 @@ _DOORS = {
     "Criterion": "losscope.criterion",
     "Loss": "losscope.types",
     "LossTerms": "losscope.types",
+    "Monitor": "losscope.monitor",
     "Study": "losscope.study",
     "StudyResult": "losscope.sweep.drive",
     "card": "losscope.cards",
@@ -38,12 +40,13 @@ _DOORS = {
     "losses": "losscope.losses",
     "parse_study": "losscope.study",
     "run": "losscope.sweep.drive",
+    "tap": "losscope.monitor",
     "write_report": "losscope.report",
 }
 
 __all__ = [
-    "Criterion", "Loss", "LossTerms", "Study", "StudyResult", "card", "diagnose", "diagnostics", "evaluation", "from_pml", "load_study",
-    "losses", "parse_study", "run", "write_report",
+    "Criterion", "Loss", "LossTerms", "Monitor", "Study", "StudyResult", "card", "diagnose", "diagnostics", "evaluation",
+    "from_pml", "load_study", "losses", "parse_study", "run", "tap", "write_report",
 ]  # fmt: skip
 
 

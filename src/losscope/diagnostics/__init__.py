@@ -6,6 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from losscope.diagnostics.allocation import (
+    active_rows,
+    gradient_by_class,
+    gradient_by_hardness,
+    gradient_pull,
+    gradient_push,
+)
+from losscope.diagnostics.composition import batch_classes, batch_negative_share, batch_positive_share
 from losscope.diagnostics.concentration import (
     gradient_effective_share,
     gradient_participation,
@@ -77,7 +85,7 @@ class Diagnostic:
     """
 
     function: Callable[..., Any]
-    sees: Literal["embeddings", "hierarchy", "terms", "gradients", "norms", "weights", "history"]
+    sees: Literal["embeddings", "hierarchy", "terms", "gradients", "norms", "weights", "history", "labels"]
     unit: str
     higher: str
 
@@ -143,6 +151,26 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
     ),
     "gradient_effective_share": Diagnostic(
         gradient_effective_share, "norms", "share of samples", "samples are moved alike; 1 if equally"
+    ),
+    "active_rows": Diagnostic(
+        active_rows, "gradients", "share of samples", "more samples have any gradient; near 1 with all pairs of a batch"
+    ),
+    "gradient_pull": Diagnostic(
+        gradient_pull, "gradients", "share of the gradient norm", "more effort to move samples to their own class"
+    ),
+    "gradient_push": Diagnostic(
+        gradient_push, "gradients", "share of the gradient norm", "more effort to move samples off a wrong neighbor"
+    ),
+    "gradient_by_hardness": Diagnostic(
+        gradient_by_hardness, "gradients", "share of the gradient norm", "decile item, 1 the hardest, gets more"
+    ),
+    "gradient_by_class": Diagnostic(gradient_by_class, "gradients", "share of the gradient norm", "class item gets more"),
+    "batch_classes": Diagnostic(batch_classes, "labels", "classes", "batches of more classes"),
+    "batch_positive_share": Diagnostic(
+        batch_positive_share, "labels", "share of samples", "more samples have a positive; 0: nothing to pull"
+    ),
+    "batch_negative_share": Diagnostic(
+        batch_negative_share, "labels", "share of samples", "more samples have a negative; 0: nothing to push"
     ),
     "greedy_fraction": Diagnostic(
         greedy_fraction, "norms", "share of the gradient norm", "more effort on satisfied samples"
@@ -244,6 +272,10 @@ __all__ = [
     "active_ratio",
     "active_ratio_negative",
     "active_ratio_positive",
+    "active_rows",
+    "batch_classes",
+    "batch_negative_share",
+    "batch_positive_share",
     "between_variance",
     "centroid_cosine_max",
     "centroid_cosine_mean",
@@ -254,12 +286,16 @@ __all__ = [
     "fine_explained_share_corrected",
     "fine_statistics",
     "fisher_ratio",
+    "gradient_by_class",
+    "gradient_by_hardness",
     "gradient_effective_share",
     "gradient_norm",
     "gradient_norm_embedding",
     "gradient_norm_embedding_tangential",
     "gradient_norm_tensor_mean",
     "gradient_participation",
+    "gradient_pull",
+    "gradient_push",
     "gradient_share",
     "gradient_share_90",
     "gradient_share_curve",

@@ -1,0 +1,14 @@
+"""Inside other people's training loops: what a loss does there, measured without changing anything.
+
+tap         hooks on a criterion: what it gets, what comes back           batch      its arguments as embeddings and labels
+terms       the active ratio before a reducer                             buffer     steps wait, to be measured together
+measuring   what steps say                                                record     the same table as a study's
+"""
+
+from losscope.monitor.monitor import LosscopeWarning, Monitor
+from losscope.monitor.schedule import ALWAYS, RARELY, Schedule, every, first_then_every, never
+from losscope.monitor.tapping import tap
+
+__all__ = [
+    "ALWAYS", "RARELY", "LosscopeWarning", "Monitor", "Schedule", "every", "first_then_every", "never", "tap",
+]  # fmt: skip

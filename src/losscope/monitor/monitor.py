@@ -1,0 +1,388 @@
+"""The monitor: inside anybody's training loop, it measures what a loss does and changes nothing."""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from losscope import diagnostics
+from losscope.criterion import Criterion
+from losscope.diagnostics.variance import class_statistics
+from losscope.errors import InvalidInput, LosscopeError
+from losscope.evaluation import retrieval
+from losscope.monitor.batch import Batch, labels_of
+from losscope.monitor.buffer import Buffer, Step
+from losscope.monitor.measuring import Item, costly, scalars
+from losscope.monitor.record import Identity, MonitorRecord
+from losscope.monitor.schedule import ALWAYS, RARELY, Schedule, first_then_every
+from losscope.monitor.tapping import Call, Tap, tap
+from losscope.training.measure import GEOMETRY, KS
+from losscope.training.records import Row
+
+DECAY = 0.98
+"""Of the running intra-class variance, per step: it looks back about fifty steps."""
+
+TERMS = first_then_every(10, 10)
+"""When terms are read: the first ten steps, then every tenth."""
+
+
+class Logger(Protocol):
+    """Anything with `log(dict, step)`, as the runs of W&B, trackio or MLflow wrappers have it."""
+
+    def log(self, values: Mapping[str, float], step: int) -> Any: ...
+
+
+class LosscopeWarning(UserWarning):
+    """Something that a monitor could not measure. Training goes on."""
+
+
+class Monitor:
+    """Measures a training run from inside: three calls in a plain loop, or one tap on the criterion.
+
+        monitor = losscope.Monitor(criterion, out="runs/first")      with losscope.Monitor(criterion) as monitor:
+        ...                                                              ...
+        loss = criterion(embeddings, labels)                             loss.backward()   # seen through the criterion
+        loss.backward()                                                  optimizer.step()
+        monitor.step(parameters=model.parameters())  # optional
+        optimizer.step()
+        monitor.epoch(embeddings_of_heldout, labels_of_heldout)
+        monitor.close()
+
+    criterion   tapped at once (`losscope.tap`); without it, call `step(embeddings, labels, loss=...)` yourself after
+                `embeddings.retain_grad()` and `backward()`
+    out         folder of the record, which `losscope report` reads; without it rows are kept in memory alone
+    loss, variant, seed, dataset, protocol, hyperparameters   what the run is called; see `Identity`
+    steps       schedule of what is observed at all; `terms` of reading terms; `full` of what is costly
+    optimizer   measures the gradient norm of its parameters at each of its steps: no call is needed
+    scaler      the GradScaler of mixed precision, by whose scale gradients are divided
+    loggers     objects with `log(dict, step)` that get every step's scalars
+    strict      raise what goes wrong in measuring; else it is a warning, once for each kind, and training goes on
+
+    Measured for each step: loss, native active ratio of terms (on `terms`), share of rows with a gradient, the comparable
+    share of samples that carry 90 % of the tangential gradient, norms, composition of the batch, its variance; on `full`
+    steps who gets the gradient (pull and push, deciles of hardness, classes), effective rank. For each epoch: means over
+    its steps, and geometry and retrieval of the embeddings handed to `epoch`.
+    """
+
+    def __init__(
+        self,
+        criterion: Callable[..., Any] | None = None,
+        *,
+        out: str | Path | None = None,
+        loss: str | None = None,
+        variant: str = "",
+        seed: int = 0,
+        dataset: str = "data",
+        protocol: str = "monitored",
+        hyperparameters: Mapping[str, Any] | None = None,
+        steps: Schedule = ALWAYS,
+        terms: Schedule = TERMS,
+        full: Schedule = RARELY,
+        optimizer: torch.optim.Optimizer | None = None,
+        scaler: Any = None,
+        loggers: Iterable[Logger] = (),
+        strict: bool = False,
+    ) -> None:
+        given = dict(hyperparameters or getattr(criterion, "hyperparameters", {}))
+        self.identity = Identity(loss or _name(criterion), variant, seed, dataset, protocol, given)
+        self.loggers, self.strict, self.scaler = tuple(loggers), strict, scaler
+        self.lines: list[dict[str, Any]] = []  # of steps, as written
+        self.rows: list[Row] = []  # of epochs, as written
+        self.count, self.epochs = 0, 0  # steps seen, epochs ended
+        self._steps, self._terms, self._full = steps, terms, full
+        self._buffer, self._sums = Buffer(), dict[tuple[str, int | None], tuple[float, int]]()
+        self._running: float | None = None
+        self._samples = 0
+        self._diverged_at: int | None = None
+        self._call: Call | None = None
+        self._norms: dict[str, Tensor] = {}
+        self._taps: list[Any] = []
+        self._warned: set[str] = set()
+        self._closed = False
+        self._record = MonitorRecord(Path(out), self.identity, resumed=False) if out is not None else None
+        if criterion is not None:
+            tap(criterion, self)
+        if optimizer is not None:
+            self._taps.append(optimizer.register_step_pre_hook(self._before_update))
+
+    # What taps ask for.
+
+    @property
+    def observes(self) -> bool:
+        """Whether the step that comes is observed."""
+        return not self._closed and self._steps(self.count)
+
+    @property
+    def reads_terms(self) -> bool:
+        """Whether the terms of the step that comes are read."""
+        return self.observes and self._terms(self.count)
+
+    def gradient_scale(self) -> Any:
+        """What gradients are divided by: the scale of mixed precision, or None."""
+        if self.scaler is None or not self.scaler.is_enabled():
+            return None
+        return self.scaler.get_scale()
+
+    def keep(self, watching: Tap) -> None:
+        """Remove this tap when the monitor closes."""
+        self._taps.append(watching)
+
+    def expect(self, call: Call) -> None:
+        """A criterion was called; its gradient comes with backward."""
+        self._call = call
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """What goes wrong in measuring is a warning, once for each kind, unless the monitor is strict."""
+        try:
+            yield
+        except Exception as error:
+            if self.strict:
+                raise
+            kind = f"{type(error).__name__}: {error}"
+            if kind not in self._warned:
+                self._warned.add(kind)
+                warnings.warn(
+                    f"losscope could not measure a step ({kind}); training goes on", LosscopeWarning, stacklevel=3
+                )
+
+    # What a training loop calls.
+
+    def step(
+        self,
+        embeddings: Tensor | None = None,
+        labels: Tensor | None = None,
+        *,
+        loss: Tensor | None = None,
+        parameters: Iterable[Tensor] | None = None,
+    ) -> None:
+        """Between backward and the optimizer's step. With a tapped criterion, embeddings, labels and loss are known.
+
+        `parameters` are those whose gradient norm is wanted: the encoder's, without class vectors. Raises InvalidInput
+        (under `strict`) for embeddings without a gradient.
+        """
+        with self.guarded():
+            if parameters is not None and self.observes:
+                self._measure_parameters(parameters)
+            if embeddings is not None:
+                self._call = _called(embeddings, labels, loss, observed=self.observes)
+            self.settle()
+
+    def settle(self) -> None:
+        """Count the last call of the criterion as a step, if backward has brought its gradient."""
+        call, self._call = self._call, None
+        if call is None or not call.is_complete:
+            return
+        if not call.observed:
+            self.count += 1
+            return
+        norms, self._norms = self._norms, {}
+        found = Step(
+            self.count,
+            self.epochs + 1,
+            call.batch.embeddings,
+            call.gradient,
+            call.labels,
+            call.loss,
+            full=self._full(self.count),
+            scalars={**call.scalars, **norms},
+        )
+        self.count += 1
+        self._samples += len(call.batch.embeddings)
+        self._buffer.add(found)
+        if found.full or self._buffer.is_full:
+            self.flush()
+
+    def flush(self) -> None:
+        """Measure and write the steps that wait."""
+        lines = [line for steps in self._buffer.empty() for line in self._measured(steps)]
+        self.lines += lines
+        if self._record is not None and lines:
+            self._record.append(self.epochs + 1, (), lines)
+
+    def epoch(
+        self, embeddings: Tensor | None = None, labels: Tensor | None = None, *, split: str = "heldout"
+    ) -> dict[str, float]:
+        """End of an epoch, with embeddings (samples, dim) and labels (samples,) of a split; before the first step it
+        measures the untrained model, as epoch 0. Returns what was measured of the embeddings, scalars by name."""
+        found: dict[str, float] = {}
+        with self.guarded():
+            self.settle()
+            self.flush()
+            ended = self.epochs + 1 if self.count else 0
+            rows: list[Row] = [(0, None, ended, *place, total / n) for place, (total, n) in self._sums.items()]
+            if embeddings is not None:
+                if labels is None:
+                    raise InvalidInput("monitor.epoch got embeddings and no labels; expected one label for each row")
+                measured = list(_geometry(split, ended, embeddings.detach(), labels))
+                rows += measured
+                found = {name: value for *_, name, item, value in measured if item is None and value is not None}
+            self._sums, self.epochs = {}, ended
+            self.rows += rows
+            if self._record is not None:
+                self._record.append(ended, rows)
+            for logger in self.loggers if found else ():
+                logger.log({f"{split}/{name}": value for name, value in found.items()}, self.count)
+        return found
+
+    def close(self) -> None:
+        """Measure what waits, take all hooks away, end the record. Twice is once."""
+        if self._closed:
+            return
+        with self.guarded():
+            self.settle()
+            self.flush()
+            if self._sums:
+                self.epoch()
+        self._closed = True
+        for watching in self._taps:
+            watching.remove()
+        if self._record is not None:
+            with self.guarded():
+                self._record.finish(
+                    epochs=self.epochs,
+                    steps=self.count,
+                    samples=self._samples,
+                    status="done" if self._diverged_at is None else "diverged",
+                    diverged_at=self._diverged_at,
+                )
+
+    def __enter__(self) -> Monitor:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Resuming.
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint needs to go on: plain numbers. Waiting steps are measured first."""
+        with self.guarded():
+            self.settle()
+            self.flush()
+        return {
+            "count": self.count,
+            "epochs": self.epochs,
+            "sums": [[*place, *sums] for place, sums in self._sums.items()],
+            "running": self._running,
+            "samples": self._samples,
+            "diverged_at": self._diverged_at,
+            "out": str(self._record.folder) if self._record else None,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state` was taken: in its folder, whose later lines are cut, unless this monitor has its own."""
+        self.count, self.epochs = state["count"], state["epochs"]
+        self._sums = {(name, item): (total, n) for name, item, total, n in state["sums"]}
+        self._running, self._samples = state["running"], state["samples"]
+        self._diverged_at = state["diverged_at"]
+        if self._record is None and state["out"] is not None:
+            self._record = MonitorRecord(Path(state["out"]), self.identity, resumed=True)
+            self._record.cut(self.count)
+
+    # Measuring.
+
+    def _before_update(self, optimizer: torch.optim.Optimizer, arguments: Any, keywords: Any) -> None:
+        with self.guarded():
+            if self._call is not None:
+                own = {
+                    id(one) for watching in self._taps if isinstance(watching, Tap) for one in watching.own_parameters
+                }
+                trained = (one for group in optimizer.param_groups for one in group["params"])
+                self._measure_parameters(one for one in trained if id(one) not in own)
+
+    @torch.no_grad()
+    def _measure_parameters(self, parameters: Iterable[Tensor]) -> None:
+        gradients = [one.grad for one in parameters if one.grad is not None]
+        if not gradients:
+            raise InvalidInput("no parameter has a gradient; call monitor.step after backward and before zero_grad")
+        norms = torch.stack(torch._foreach_norm(gradients)).double()
+        scale = self.gradient_scale()
+        if scale is not None:
+            norms = norms / scale
+        self._norms = {"gradient_norm": norms.square().sum().sqrt(), "gradient_norm_tensor_mean": norms.mean()}
+
+    def _measured(self, steps: list[Step]) -> Iterator[dict[str, Any]]:
+        """The lines of steps of one shape; the only place that reads values from a device."""
+        found = scalars(steps)
+        table = torch.stack(list(found.values())).tolist() if found else []
+        for place, step in enumerate(steps):
+            values = {name: column[place] for name, column in zip(found, table, strict=True)}
+            items: list[Item] = []
+            if step.full:
+                more, items = costly(step)
+                values |= more
+            unbiased = values.pop("intra_class_variance_batch_unbiased", math.nan)
+            if math.isfinite(unbiased):
+                before = unbiased if self._running is None else self._running
+                self._running = DECAY * before + (1 - DECAY) * unbiased
+            if self._running is not None:
+                values["intra_class_variance_running"] = self._running
+            self._judge(step, values)
+            scalar = ((name, None, value) for name, value in values.items())
+            for name, item, value in (*scalar, *((one.diagnostic, one.item, one.value) for one in items)):
+                if math.isfinite(value):
+                    total, count = self._sums.get((name, item), (0.0, 0))
+                    self._sums[name, item] = total + value, count + 1
+            for logger in self.loggers:
+                logger.log({name: value for name, value in values.items() if math.isfinite(value)}, step.step)
+            yield {"epoch": step.epoch, "step": step.step, **{name: [value] for name, value in values.items()}}
+
+    def _judge(self, step: Step, values: Mapping[str, float]) -> None:
+        """The first step whose loss or gradient is not finite."""
+        wrong = any(not math.isfinite(values.get(name, 0.0)) for name in ("loss", "gradient_norm_embedding"))
+        if wrong and self._diverged_at is None:
+            self._diverged_at = step.step
+            logging.getLogger("losscope").warning("step %d: the loss or its gradient is not finite", step.step)
+
+
+def _called(embeddings: Tensor, labels: Tensor | None, loss: Tensor | None, *, observed: bool) -> Call:
+    """A call as a tap would have seen it, from what a loop hands in."""
+    if not (embeddings.is_leaf or embeddings.retains_grad) or embeddings.grad is None:
+        raise InvalidInput(
+            "embeddings have no gradient: call embeddings.retain_grad() before backward (and monitor.step after it), or "
+            "hand the criterion to the monitor, which then sees the gradient by itself"
+        )
+    call = Call(Batch((embeddings.detach(),), labels_of((embeddings,), labels)), lambda: None, observed=observed)
+    call.came(embeddings.grad.detach().clone())
+    call.loss = loss.detach().reshape(()) if loss is not None else None
+    return call
+
+
+@torch.no_grad()
+def _geometry(split: str, epoch: int, embeddings: Tensor, labels: Tensor) -> Iterator[Row]:
+    """VARIANCE and retrieval of one split."""
+    points = torch.nn.functional.normalize(embeddings.float(), dim=-1)
+    labels = labels.to(points.device, torch.int64)
+    statistics = class_statistics(points, labels)
+    if len(statistics.classes) >= 2:
+        for label, value in zip(statistics.classes.tolist(), statistics.variances.tolist(), strict=True):
+            yield 0, split, epoch, "intra_class_variance", label, value
+        for name in GEOMETRY:
+            yield 0, split, epoch, name, None, getattr(diagnostics, name)(statistics).item()
+    yield 0, split, epoch, "effective_rank", None, diagnostics.effective_rank(points).item()
+    try:
+        found = retrieval(points, labels, KS)
+    except LosscopeError:
+        return  # nobody has a partner: nothing to retrieve
+    for k, value in found.recall_at_k.items():
+        yield 0, split, epoch, "recall_at_k", k, value
+    yield 0, split, epoch, "r_precision", None, found.r_precision
+    yield 0, split, epoch, "map_at_r", None, found.map_at_r
+
+
+def _name(criterion: object) -> str:
+    if isinstance(criterion, Criterion):
+        return criterion.name
+    return getattr(criterion, "__name__", type(criterion).__name__) if criterion is not None else "loss"

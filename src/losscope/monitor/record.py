@@ -1,0 +1,138 @@
+"""The record of one monitored run: a study's folder with one run in it, so that the report reads it like any other."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from losscope.errors import InvalidInput
+from losscope.files import atomic, read_lines, write_json
+from losscope.study import digest
+from losscope.table import SCHEMA_VERSION, RunRecord, Status
+from losscope.training.records import GroupRecord, Row
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a monitored run is called. Runs to be compared share data set and protocol, and differ in loss or variant;
+    those with equal seeds are paired."""
+
+    loss: str
+    variant: str = ""
+    seed: int = 0
+    dataset: str = "data"
+    protocol: str = "monitored"
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+class MonitorRecord:
+    """Files of one run, written as it goes; a killed run's folder stays readable up to the last written step."""
+
+    def __init__(self, folder: Path, identity: Identity, *, resumed: bool) -> None:
+        if not resumed and folder.is_dir() and any(folder.iterdir()):
+            raise InvalidInput(
+                f"{folder} is not empty; give each monitored run a folder of its own, or resume: "
+                "monitor.load_state_dict(...) with out=None, which goes on in the folder that the state names"
+            )
+        self.folder, self.identity = folder, identity
+        self.started = time.time()
+        run = digest({"monitored": str(folder.resolve()), "loss": identity.loss, "seed": identity.seed})
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._group = GroupRecord(
+                folder / "groups" / run,
+                {
+                    "dataset": identity.dataset,
+                    "protocol": identity.protocol,
+                    "loss": identity.loss,
+                    "runs": [run],
+                    "seeds": [identity.seed],
+                    "variants": [identity.variant],
+                    "hyperparameters": [dict(identity.hyperparameters)],
+                    "data_fingerprints": ["monitored"],
+                },
+            )
+            self._describe(epochs=1)
+        except OSError as error:
+            raise InvalidInput(
+                f"can't write to {folder} ({error.strerror}); choose a folder that can be written"
+            ) from error
+
+    def _describe(self, epochs: int) -> None:
+        of = self.identity
+        loss = {"name": of.loss, "variant": of.variant, **of.hyperparameters}
+        write_json(
+            self.folder / "study.json",
+            {
+                "schema": SCHEMA_VERSION,
+                "seeds": [of.seed],
+                "name": self.folder.name or "monitored",
+                "data": [{"name": of.dataset}],
+                "protocol": [{"name": of.protocol, "epochs": max(epochs, 1)}],
+                "loss": [loss],
+            },
+        )
+        write_json(
+            self.folder / "manifest.json",
+            {
+                "schema": SCHEMA_VERSION,
+                "monitored": True,
+                "data": {},
+                "invocations": [
+                    {
+                        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
+                        "command": sys.argv,
+                        "python": platform.python_version(),
+                        "platform": platform.platform(),
+                        "packages": {},
+                    }
+                ],
+            },
+        )
+
+    def append(self, epoch: int, rows: Sequence[Row], steps: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Add rows of an epoch and lines of steps."""
+        self._group.append(epoch, rows, steps)
+
+    def cut(self, step: int) -> None:
+        """Drop what was written from `step` on: it is trained again."""
+        lines = self._group.folder / "steps.jsonl"
+        kept = [line for line in read_lines(lines) if line["step"] < step]
+        with atomic(lines) as temporary:
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        epochs = self._group.folder / "epochs.jsonl"
+        documents = [line for line in read_lines(epochs) if line.get("step", 0) <= step]
+        with atomic(epochs) as temporary:
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in documents), encoding="utf-8")
+
+    def finish(self, *, epochs: int, steps: int, samples: int, status: Status, diverged_at: int | None) -> None:
+        """Turn the lines into tables; the run counts as ended from here on."""
+        self._describe(epochs)
+        of = self.identity
+        self._group.finish(
+            [
+                RunRecord(
+                    run=self._group.group["runs"][0],
+                    dataset=of.dataset,
+                    protocol=of.protocol,
+                    loss=of.loss,
+                    variant=of.variant,
+                    seed=of.seed,
+                    status=status,
+                    epochs=epochs,
+                    updates=steps,
+                    samples=samples,
+                    terms=0,
+                    seconds=time.time() - self.started,
+                    cpu_seconds=time.process_time(),
+                    data_fingerprint="monitored",
+                    diverged_at=diverged_at,
+                )
+            ]
+        )
