@@ -166,7 +166,7 @@ def write_record(tmp_path: Path) -> WriteRecord:
 
     `full` and `validation` as in `rows_of`. `status` maps (loss, variant, seed) to how a run ended; `edit` changes the
     measurements of a group; `running` names losses whose group has begun and not ended; `fingerprint` is of the data,
-    drawn for each seed unless it is given.
+    drawn for each seed unless it is given; `sources` are what the manifest adds of each data set.
     """
 
     def write(
@@ -182,6 +182,7 @@ def write_record(tmp_path: Path) -> WriteRecord:
         fingerprint: str | None = None,
         salt: str = "",
         split_protocol: str = "fresh_draw",
+        sources: Mapping[str, Mapping[str, str]] = {},
         full: bool = False,
         validation: bool = False,
     ) -> Path:
@@ -197,7 +198,8 @@ def write_record(tmp_path: Path) -> WriteRecord:
                     data.get("label", data["name"]): {
                         "split_protocol": split_protocol,
                         "note": "A note of its reader.",
-                        "source": {key: data[key] for key in ("backbone",) if key in data},
+                        "source": {key: data[key] for key in ("backbone",) if key in data}
+                        | dict(sources.get(data.get("label", data["name"]), {})),
                         "fingerprints": {},
                     }
                     for data in datasets

@@ -88,10 +88,7 @@ def _grid(of: SeriesOf, evaluation: str, measure: Measure) -> Grid:
 
 def _choose(grids: Mapping[Subject, Grid], seeds: Sequence[int], epochs: Sequence[int], *, by: str) -> Choice:
     """The choice that looks at one split alone."""
-    best = {
-        subject: {seed: max(epochs, key=lambda epoch, seen=grid[seed]: (getattr(seen[epoch], by), -epoch)) for seed in seeds}
-        for subject, grid in grids.items()
-    }  # fmt: skip
+    best = {subject: {seed: _best_epoch(grid[seed], epochs, by) for seed in seeds} for subject, grid in grids.items()}
 
     def mean(subject: Subject) -> float:
         return float(np.mean([getattr(grids[subject][seed][best[subject][seed]], by) for seed in seeds]))
@@ -104,3 +101,8 @@ def _choose(grids: Mapping[Subject, Grid], seeds: Sequence[int], epochs: Sequenc
         validation={seed: one.validation for seed, one in seen.items()},
         test={seed: one.test for seed, one in seen.items()},
     )
+
+
+def _best_epoch(seen: Mapping[int, Seen], epochs: Sequence[int], by: str) -> int:
+    """The epoch with the highest value on one split; the first of equals."""
+    return max(epochs, key=lambda epoch: (getattr(seen[epoch], by), -epoch))
