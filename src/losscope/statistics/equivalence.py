@@ -95,7 +95,7 @@ _DECLARED: tuple[tuple[float, Scale, str, tuple[str, ...]], ...] = (
     (0.005, "absolute", "half of Recall@1's: average precision moves less than hits do", ("map_at_r",)),
     (0.02, "absolute", _SHARES,
      ("active_ratio", "active_ratio_positive", "active_ratio_negative", "relative_activity", "residual_mass",
-      "gradient_share", "gradient_share_90", "gradient_share_curve", "gradient_participation",
+      "gradient_share_90", "gradient_share_curve", "gradient_participation",
       "gradient_effective_share", "gradient_signal_fraction", "greedy_fraction", "satisfied_share",
       "mean_resultant_squared", "pair_weight_positive", "fine_explained_share", "fine_explained_share_corrected")),
     (0.02, "absolute", "cosines: 0.02 of their range from -1 to 1 on either side",
