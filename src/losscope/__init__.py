@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from losscope.studies import load as load_study
     from losscope.study import Study
     from losscope.study import parse as parse_study
+    from losscope.summary.pairing import compare
     from losscope.sweep.drive import StudyResult, run
     from losscope.types import Loss, LossTerms
 
@@ -32,6 +33,7 @@ _DOORS = {
     "Study": "losscope.study",
     "StudyResult": "losscope.sweep.drive",
     "card": "losscope.cards",
+    "compare": "losscope.summary.pairing",
     "diagnose": "losscope.diagnosis.door",
     "diagnostics": "losscope.diagnostics",
     "evaluation": "losscope.evaluation",
@@ -45,7 +47,7 @@ _DOORS = {
 }
 
 __all__ = [
-    "Criterion", "Loss", "LossTerms", "Monitor", "Study", "StudyResult", "card", "diagnose", "diagnostics", "evaluation",
+    "Criterion", "Loss", "LossTerms", "Monitor", "Study", "StudyResult", "card", "compare", "diagnose", "diagnostics", "evaluation",
     "from_pml", "load_study", "losses", "parse_study", "run", "tap", "write_report",
 ]  # fmt: skip
 
