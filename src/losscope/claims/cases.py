@@ -129,6 +129,8 @@ def _associated(claim: Claim, comparison: Comparison, measure: Measure) -> Itera
     assert claim.beside
     of_losses = [subject for loss in claim.losses for subject in variants(comparison, loss)]
     subjects = of_losses if claim.losses else list(comparison.trained)
+    if len(subjects) < FEWEST:
+        return  # two are always in line
     estimates = [
         (subject, one, two)
         for subject in subjects
