@@ -91,8 +91,9 @@ _LOG = "measures of size, whose unit depends on the loss: 10 % on the log scale"
 
 _DECLARED: tuple[tuple[float, Scale, str, tuple[str, ...]], ...] = (
     (0.01, "absolute", "one query in 100 has another nearest neighbor",
-     ("recall_at_k", "r_precision", "knn_accuracy", "linear_probe_accuracy")),
-    (0.005, "absolute", "half of Recall@1's: average precision moves less than hits do", ("map_at_r",)),
+     ("recall_at_k", "r_precision", "knn_accuracy", "linear_probe_accuracy", "fine_recall_at_k",
+      "fine_recall_at_k_within_coarse")),
+    (0.005, "absolute", "half of Recall@1's: average precision moves less than hits do", ("map_at_r", "fine_map_at_r")),
     (0.02, "absolute", _SHARES,
      ("active_ratio", "active_ratio_positive", "active_ratio_negative", "relative_activity", "residual_mass",
       "gradient_share_90", "gradient_share_curve", "gradient_participation",

@@ -97,6 +97,17 @@ RANK_START = _measure("effective_rank", "evaluation", "effective rank, untrained
 RANK_TRAIN_START = _measure("effective_rank", "train", "effective rank, untrained", when="start")
 WITHIN_RANK_TRAIN = _measure("within_class_effective_rank", "train", "effective rank within classes")
 
+# Trained on coarse classes, asked for finer ones.
+FINE_RECALL_1 = _measure("fine_recall_at_k", "evaluation", "fine Recall@1", item=1, better="higher")
+FINE_WITHIN_1 = _measure(
+    "fine_recall_at_k_within_coarse", "evaluation", "fine Recall@1 within the class", item=1, better="higher"
+)
+FINE_MAP = _measure("fine_map_at_r", "evaluation", "fine MAP@R", better="higher")
+WITHIN_COARSE = _measure("within_coarse_variance", "evaluation", "variance within coarse classes")
+FINE_SHARE = _measure("fine_explained_share", "evaluation", "share that fine labels explain, as measured")
+FINE_SHARE_CORRECTED = _measure("fine_explained_share_corrected", "evaluation", "share that fine labels explain",
+                                term="fine_explained_share")  # fmt: skip
+
 COMPACTION = _measure("compaction_epoch", "evaluation", "compaction epoch")
 COMPACTION_AREA = _measure("compaction_area", "evaluation", "compaction area", term="compaction_epoch")
 DECAY_EXCESS = _measure("loss_decay_epoch_excess", "training", "loss-decay epoch, above the floor")
@@ -131,7 +142,8 @@ MEASURES = (
     WITHIN_RANK, FISHER, COMPACTION, COMPACTION_AREA, DECAY_EXCESS, FLOOR, UPDATE_MEAN, UPDATE_NORM, SIGNAL, PROXY_GRADIENT,
     SHARE_90, SHARE_90_MEAN, TANGENTIAL, TANGENTIAL_MEAN, PARTICIPATION, EFFECTIVE_SHARE, ACTIVE_PROBE, RESIDUAL,
     PAIR_WEIGHT, GREEDY, SATISFIED, GREEDY_RATIO, INTRA_CLEAN, INTER_CLEAN, INTER_CLEAN_SPREAD, INTER_SPREAD, RATIO_CLEAN,
-    RANK_TRAIN, RANK_START, RANK_TRAIN_START, WITHIN_RANK_TRAIN,
+    RANK_TRAIN, RANK_START, RANK_TRAIN_START, WITHIN_RANK_TRAIN, FINE_RECALL_1, FINE_WITHIN_1, FINE_MAP, WITHIN_COARSE,
+    FINE_SHARE, FINE_SHARE_CORRECTED,
 )  # fmt: skip
 
 OVERVIEW = (RECALL_1, MAP_AT_R, KNN, INTRA, INTER, RATIO, ACTIVE, GRADIENT)
