@@ -12,7 +12,8 @@ from losscope.diagnostics import DIAGNOSTICS
 from losscope.errors import InvalidInput, UnknownName
 from losscope.statistics import REGIONS, Interval, Region, mean_interval, region_of, standing
 
-EVALUATIONS = {"recall_at_k", "r_precision", "map_at_r", "knn_accuracy", "linear_probe_accuracy"}
+EVALUATIONS = {"recall_at_k", "r_precision", "map_at_r", "knn_accuracy", "linear_probe_accuracy",
+               "fine_recall_at_k", "fine_recall_at_k_within_coarse", "fine_map_at_r"}  # fmt: skip
 
 
 @pytest.mark.parametrize(("low", "high", "expected"), [
