@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,40 +10,7 @@ import pytest
 
 from losscope.summary import summarize
 from losscope.summary.types import Selection
-
-LAST = 4
-LOSSES = [{"name": "contrastive", "margin": [0.5, 1.0]}, {"name": "triplet", "margin": [0.1, 0.2, 0.5]}]
-
-
-def evaluated(level: Any) -> Any:
-    """An edit that evaluates Recall@1 after every epoch on both splits: `level(split, loss, variant, seed, epoch)`."""
-
-    def edit(rows: Any) -> Iterable[dict[str, Any]]:
-        for row in rows:
-            if row["diagnostic"] != "recall_at_k":
-                yield {**row, "split": {"heldout": "test"}.get(row["split"], row["split"])}
-        runs = {(row["run"], row["loss"], row["variant"], row["seed"]): row for row in rows}
-        for (_, loss, variant, seed), row in runs.items():
-            for epoch, split in itertools.product(range(LAST + 1) if loss != "none" else (0,), ("validation", "test")):
-                value = level(split, loss, variant, seed, epoch)
-                yield {**row, "split": split, "epoch": epoch, "diagnostic": "recall_at_k", "item": 1, "value": value}
-
-    return edit
-
-
-def drawn(split: str, loss: str, variant: str, seed: int, epoch: int) -> float:
-    """Any level; at epoch 0 the highest of all, which nothing may choose."""
-    random = np.random.default_rng([len(split), len(loss), ord((variant or "x")[-1]), seed, epoch])
-    return 0.99 if epoch == 0 else float(random.uniform(0.2, 0.8))
-
-
-@pytest.fixture
-def strict_record(write_record: Any) -> Any:
-    def write(name: str = "strict", level: Any = drawn, **settings: Any) -> Any:
-        given = {"losses": LOSSES, "validation": True, "protocols": [{"name": "strict", "epochs": LAST}]}
-        return write_record(name, **{**given, "edit": evaluated(level), **settings})
-
-    return write
+from planted_strict import LAST, class_splits, drawn
 
 
 def by_loss(folder: Any) -> dict[str, Selection]:
@@ -135,15 +101,9 @@ def test_without_validation_classes_nothing_is_chosen(write_record: Any) -> None
 
 
 def test_class_splits_of_one_data_set_are_told(strict_record: Any) -> None:
-    names = [f"digits/class_disjoint_validation/{split}" for split in (1, 2)]
-    data = [
-        {"name": "digits", "split": "class_disjoint_validation", "class_split": split, "label": name}
-        for split, name in enumerate(names, start=1)
-    ]
-    summary = summarize(
-        strict_record(datasets=data, sources={name: {"class_split": str(nth)} for nth, name in enumerate(names, 1)})
-    )
-    assert [(part.base_dataset, part.class_split) for part in summary.comparisons] == [
+    assert [
+        (part.base_dataset, part.class_split) for part in summarize(strict_record(**class_splits(2))).comparisons
+    ] == [
         ("digits/class_disjoint_validation", 1),
         ("digits/class_disjoint_validation", 2),
     ]

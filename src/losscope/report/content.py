@@ -12,6 +12,7 @@ from losscope.checks import Finding, findings
 from losscope.report.bands import bands_table
 from losscope.report.cards import LossCard, loss_cards
 from losscope.report.caveats import caveats
+from losscope.report.claims import Claims, claims_section
 from losscope.report.differences import differences_tables
 from losscope.report.figures import Figure
 from losscope.report.figures.plane import plane_figure
@@ -22,6 +23,7 @@ from losscope.report.headline import Headline, headline
 from losscope.report.paper import has_measurements, paper_tables
 from losscope.report.paper_b import PaperB, paper_b
 from losscope.report.protocol import data_table, losses_table, protocol_table, studies_table
+from losscope.report.strict import strict_tables
 from losscope.report.tables import Table, overview
 from losscope.summary.types import Summary
 
@@ -33,8 +35,10 @@ class Content:
     title: str
     headline: Headline
     overview: Table
+    claims: Claims
     findings: tuple[Finding, ...]
     data: Table
+    strict: tuple[Table, ...]
     protocol: Table
     losses: Table
     studies: Table
@@ -69,8 +73,10 @@ def content(summary: Summary) -> Content:
         title=summary.title,
         headline=headline(summary, sum(finding.fired for finding in found)),
         overview=overview(summary),
+        claims=claims_section(summary),
         findings=found,
         data=data_table(summary),
+        strict=strict_tables(summary),
         protocol=protocol_table(summary),
         losses=losses_table(summary),
         studies=studies_table(summary),

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from losscope.claims.document import claims_document
 from losscope.report.cards import cards_document
 from losscope.report.content import Content
 from losscope.report.paper_b.document import paper_b_document
+from losscope.report.strict.document import strict_document
 from losscope.summary.measures import BY_KEY
 from losscope.summary.types import Comparison, Difference, Estimate, Summary
 from losscope.table import SCHEMA_VERSION
@@ -40,8 +42,10 @@ def document(summary: Summary, content: Content) -> dict[str, Any]:
         "runs_lost": [
             {"run": run.run, "status": run.status, "seed": run.seed} for run in summary.runs if run.status != "done"
         ],
+        "strict": strict_document(summary),
         "cards": cards_document(summary),
         "estimates": [row for comparison in summary.comparisons for row in _estimates(comparison)],
+        "claims": claims_document(content.claims.ledger),
         "paper_b": paper_b_document(content.paper_b) if content.paper_b else None,
         "differences": [_difference(found) for found in summary.differences],
     }

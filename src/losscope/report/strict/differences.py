@@ -1,0 +1,104 @@
+"""Differences between losses that were each chosen on validation classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+from losscope.report.strict.class_splits import ClassSplits, mean
+from losscope.report.tables import Column, Group, Row, Table
+from losscope.statistics import Contrast, FoldDifference, corrected_fold_difference, decide, holm, region_of, standing
+from losscope.summary.formatting import ABSENT, interval_text, p_text
+from losscope.summary.measures import RECALL_1
+from losscope.summary.pairing import population
+
+OTHER_SPLITS = "other class splits"
+ALPHA = 0.05
+COLUMNS = (
+    Column("difference", "paired"), Column("n", words=True), Column("p"), Column("Holm's p", "holm"),
+    Column("verdict", "verdict", words=True), Column("speaks for", words=True),
+)  # fmt: skip
+
+
+def differences_table(found: Sequence[ClassSplits]) -> Table | None:
+    """All pairs of losses: over the seeds of a class split, or over class splits where there are several."""
+    groups = [
+        *_pairs_over_seeds([part for part in found if not part.several]),
+        *_pairs_over_splits([part for part in found if part.several]),
+    ]
+    if not any(group.rows for group in groups):
+        return None
+    return Table(
+        "strict-differences",
+        "Differences between losses, each chosen on validation classes",
+        "Second minus first in Recall@1 on the test classes, mean [95 % interval]. "
+        f"A verdict is about more than {region_of(RECALL_1.diagnostic).words}, the region of practical equivalence, "
+        "and adjusted for all pairs of its kind here. Class splits that share classes are no replicates: their interval "
+        "is corrected, and wide.",
+        "second minus first",
+        COLUMNS,
+        tuple(group for group in groups if group.rows),
+    )
+
+
+def _pairs_over_seeds(parts: Sequence[ClassSplits]) -> Iterator[Group]:
+    region = region_of(RECALL_1.diagnostic)
+    pairs = [(part, *pair) for part in parts for pair in combinations(part.comparisons[0].selections, 2)]
+    family = []
+    for part, one, other in pairs:
+        # The direction that the data show: "smaller" turns the sign, a two-sided p pays for having looked.
+        name, whom = f"{other.loss} − {one.loss}", population(part.comparisons[0])
+        larger = mean(other.chosen.test) >= mean(one.chosen.test)
+        family.append(
+            Contrast.paired(name, one.chosen.test, other.chosen.test, region=region, population=whom,
+                            direction="larger" if larger else "smaller")
+        )  # fmt: skip
+    decisions = decide(family) if family else []
+    for part in parts:
+        rows = []
+        for (place, *_), decision in zip(pairs, decisions, strict=True):
+            if place is part and decision.effect:
+                told = (
+                    decision.contrast.direction
+                    if decision.verdict == "holds"
+                    else f"{decision.verdict}: {decision.why}"
+                )
+                rows.append(
+                    Row(decision.contrast.name, (interval_text(decision.effect, signed=True), f"{decision.n} seeds",
+                                                 _p(decision.p), _p(decision.p_adjusted), told, decision.population))
+                )  # fmt: skip
+        yield Group(part.title, tuple(rows))
+
+
+def _pairs_over_splits(parts: Sequence[ClassSplits]) -> Iterator[Group]:
+    region = region_of(RECALL_1.diagnostic)
+    pairs = [(part, *pair) for part in parts for pair in combinations(part.losses, 2) if _share_seeds(part, *pair)]
+    found = [_over_splits(*pair, level=1 - ALPHA) for pair in pairs]
+    wide = [_over_splits(*pair, level=1 - ALPHA / len(pairs)) for pair in pairs]  # right together for all pairs
+    adjusted = holm([one.p for one in found])
+    for part in parts:
+        rows = []
+        for (place, first, second), one, simultaneous, p in zip(pairs, found, wide, adjusted, strict=True):
+            if place is part:
+                told = standing(simultaneous.interval, region)
+                difference = interval_text(one.interval, signed=True)
+                cells = (difference, f"{one.interval.n} splits", _p(one.p), _p(p), told, OTHER_SPLITS)
+                rows.append(Row(f"{second} − {first}", cells))
+        yield Group(part.title, tuple(rows))
+
+
+def _share_seeds(part: ClassSplits, first: str, second: str) -> bool:
+    sides = zip(part.selections(first), part.selections(second), strict=True)
+    return all(one.chosen.test.keys() & other.chosen.test.keys() for one, other in sides)
+
+
+def _over_splits(part: ClassSplits, first: str, second: str, *, level: float) -> FoldDifference:
+    """`second - first`, one mean over the seeds that both have for each class split."""
+    region = region_of(RECALL_1.diagnostic)
+    sides = zip(part.selections(first), part.selections(second), strict=True)
+    means = [mean(region.effects(one.chosen.test, other.chosen.test)) for one, other in sides]
+    return corrected_fold_difference(means, test_share=part.test_share, level=level)
+
+
+def _p(p: float | None) -> str:
+    return ABSENT if p is None else p_text(p)
