@@ -64,10 +64,13 @@ def hit_probability(ranked: Ranked, shown: Tensor, order: Order) -> Tensor:
     if order != "random":
         return (relevant_among(ranked, shown, order) > 0).double()
     start, before, size, found = ranked.at(shown - 1)
-    drawn = shown - start  # of `size` items, `found` of them relevant
+    return torch.where(before > 0, 1.0, 1.0 - missed_probability(size, found, shown - start))
+
+
+def missed_probability(size: Tensor, found: Tensor, drawn: Tensor) -> Tensor:
+    """Probability that none of `drawn` items of a tie is among its `found` relevant ones: float64 of one shape."""
     missed = (_log_choose(size - found, drawn) - _log_choose(size, drawn)).exp()
-    missed = torch.where(drawn > size - found, 0.0, missed)
-    return torch.where(before > 0, 1.0, 1.0 - missed)
+    return torch.where(drawn > size - found, 0.0, missed)
 
 
 def _log_choose(n: Tensor, k: Tensor) -> Tensor:

@@ -1,0 +1,209 @@
+"""The first places of each query's list, exactly and with whole ties, without sorting the gallery.
+
+The gallery is taken in a random order, so its first columns are a sample. Their quantile gives each query a level
+that, almost always, more items reach than places are asked for, and few more; only these candidates are kept and
+sorted. Where too few reach it, the query is asked again at a lower level: luck decides the time, never the result.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from losscope.evaluation.kernels import largest, places, reaches, sorted_rows
+from losscope.evaluation.labels import Labels, LabelSets, Relevance
+from losscope.neighbors import floor_of_level, level_of
+from losscope.types import OUTLIER
+
+SAMPLE = 2048  # columns that choose a level
+TILE = 2**21  # similarities at a time: 8 MB
+CANDIDATES = 2**21  # kept at a time
+FEWEST = 16  # rows of a product: those of one or a few rows may be summed in another order
+EMPTY = 2**31 - 2  # key beyond a query's last candidate: below all levels once it is negated, and no hit
+BOTTOM = -(2.0**22)  # below the level of any similarity, above that of -inf
+
+
+@dataclass(frozen=True)
+class Lists:
+    """The candidates of some queries in the order of their lists, and at least as many as places were asked for.
+
+    A list holds whole ties: with an item, all items of its level. Relevant items come first in a tie.
+    """
+
+    queries: Tensor  # (rows,) which queries
+    length: Tensor  # (rows,) candidates of each
+    level: Tensor  # (rows, longest) int32, falling; EMPTY's level beyond the list
+    hit: Tensor  # (rows, longest) bool
+    nearest: Nearest | None  # the first labeled ones, on request
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The nearest items that have a class, as many as votes were asked for; where the last tie goes on, all of them.
+
+    Beyond a query's last item the level is -inf.
+    """
+
+    level: Tensor  # (rows, votes) float32, falling
+    label: Tensor  # (rows, votes)
+    whole: dict[int, tuple[Tensor, Tensor]]  # row -> level and label of all items down to the end of the last tie
+
+
+class Ranking:
+    """Lists of `queries` (n, dim) over a `gallery` (m, dim) of points.
+
+    `own` (n,) is the place of each query in the gallery, which is left out of its list; None where the two differ.
+    """
+
+    def __init__(self, queries: Tensor, gallery: Tensor, labels: tuple[Labels, Labels], own: Tensor | None) -> None:
+        order = torch.randperm(len(gallery), generator=torch.Generator().manual_seed(0)).to(gallery.device)
+        of_queries, of_gallery = labels
+        self.queries, self.gallery = queries, gallery[order]
+        self.labels: Labels = of_gallery.take(order) if isinstance(of_gallery, LabelSets) else of_gallery[order]
+        self.own = None if own is None else order.argsort()[own]
+        self.relevance = Relevance(of_queries, self.labels, self.own)
+        if isinstance(self.labels, Tensor):
+            self.voter = self.labels != OUTLIER
+            self.labeled = int(self.voter.sum())
+        self.offered = len(gallery) - (own is not None)  # items that a query can be shown
+
+    def lists(self, rows: Tensor, depth: Tensor, *, votes: int = 0, block: int | None = None) -> Iterator[Lists]:
+        """Lists of the queries `rows`, at least `depth` (rows,) deep, and the `votes` nearest labeled items.
+
+        They come in blocks, queries that ask deepest last.
+        """
+        depth = depth.clamp(max=self.offered)
+        order = depth.argsort(stable=True)
+        rows, depth = rows[order], depth[order]
+        start = 0
+        while start < len(rows):
+            size = block or self._block(int(depth[start]))
+            if isinstance(self.labels, LabelSets):
+                size = min(size, self.relevance.rows_at_once)
+            chosen = slice(start, start + size)
+            yield from self._block_of_lists(rows[chosen], depth[chosen], votes, tries=0)
+            start += size
+
+    def _block(self, depth: int) -> int:
+        """Queries at a time, by bytes."""
+        return max(1, min(256, CANDIDATES // max(1, 3 * depth)))
+
+    def _block_of_lists(self, rows: Tensor, depth: Tensor, votes: int, tries: int) -> Iterator[Lists]:
+        found = self._candidates(rows, depth, votes, tries)
+        if found is None:  # more than there is room for: great ties, or a deep list
+            half = (len(rows) + 1) // 2
+            yield from self._block_of_lists(rows[:half], depth[:half], votes, tries)
+            yield from self._block_of_lists(rows[half:], depth[half:], votes, tries)
+            return
+        if not bool(found.enough.all()):
+            again = ~found.enough
+            yield from self._block_of_lists(rows[again], depth[again], votes, tries + 1)
+            rows, found = rows[found.enough], found.of_rows_with_enough()
+        if len(rows):
+            yield self._sorted(rows, found, votes)
+
+    def _candidates(self, rows: Tensor, depth: Tensor, votes: int, tries: int) -> Candidates | None:
+        """All items that reach a level likely to be deep enough; None for more than there is room for."""
+        room = max(CANDIDATES, self.offered)
+        points = self.points(rows)
+        voting = min(votes, self.labeled - (self.own is not None)) if votes else 0
+        asked = depth.clamp_min(voting)
+        chunks = -(-len(self.gallery) // max(SAMPLE, TILE // len(points)))
+        width = -(-len(self.gallery) // chunks)
+        similarities = points.new_empty(len(points) * width)
+        mask = torch.empty(similarities.shape, dtype=torch.bool, device=points.device)
+        floors = points.new_full((len(rows), 1), BOTTOM)
+        kept: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+        length, voters, total = torch.zeros_like(rows), torch.zeros_like(rows), 0
+        for start in range(0, len(self.gallery), width):
+            columns = self.gallery[start : start + width]
+            product = similarities[: len(points) * len(columns)].view(len(points), len(columns))
+            tile = torch.mm(points, columns.T, out=product)[: len(rows)]
+            if self.own is not None:
+                own = self.own[rows] - start
+                inside = ((own >= 0) & (own < len(columns))).nonzero().squeeze(1)
+                tile[inside, own[inside]] = -torch.inf
+            if start == 0:
+                floors = floor_of_level(self._first_level(tile, asked, tries)).unsqueeze(1)
+            flat = places(reaches(tile, floors, mask[: tile.numel()].view(tile.shape)))
+            total += len(flat)
+            if total > room and len(rows) > 1:
+                return None
+            row = flat // len(columns)
+            item = flat - row * len(columns) + start
+            new = torch.bincount(row, minlength=len(rows))
+            before = length - (new.cumsum(0) - new)
+            kept.append(
+                (row, torch.arange(len(flat), device=row.device) + before[row], item, level_of(tile.view(-1)[flat]))
+            )
+            length += new
+            if voting and self.labeled < len(self.gallery):
+                voters += torch.bincount(row[self.voter[item]], minlength=len(rows))
+        enough = length >= asked
+        if voting and self.labeled < len(self.gallery):
+            enough &= voters >= voting
+        row, place, item, level = (torch.cat(part) for part in zip(*kept, strict=True))
+        return Candidates(row, place, item, level, length, enough)
+
+    def points(self, rows: Tensor) -> Tensor:
+        """Points (at least FEWEST, dim) of some queries, zeros below them."""
+        found = self.queries.new_zeros(max(len(rows), FEWEST), self.queries.shape[1])
+        found[: len(rows)] = self.queries[rows]
+        return found
+
+    def _first_level(self, tile: Tensor, asked: Tensor, tries: int) -> Tensor:
+        """A level (rows,) that at least `asked` (rows,) items are likely to reach, from a sample of columns."""
+        sample = min(SAMPLE << tries, tile.shape[1])
+        share = float(asked.max()) / max(1, self.offered) * sample
+        place = math.ceil(share + (4 << tries) * (math.sqrt(share) + 1))
+        if self.offered <= SAMPLE or place >= sample or tries > 4:
+            return tile.new_full((len(tile),), BOTTOM)
+        return level_of(largest(tile[:, :sample], place)).clamp_min(BOTTOM)
+
+    def _sorted(self, rows: Tensor, found: Candidates, votes: int) -> Lists:
+        hit = self.relevance.hits(rows, found.row, found.item)
+        keys = -sorted_rows(found.padded(-(2 * found.level.int() + hit.int()), EMPTY))
+        nearest = self._nearest(found, votes) if votes else None
+        return Lists(rows, found.length, keys >> 1, (keys & 1).bool(), nearest)
+
+    def _nearest(self, found: Candidates, votes: int) -> Nearest:
+        assert isinstance(self.labels, Tensor)
+        level = found.padded(torch.where(self.voter[found.item], found.level, -torch.inf), -torch.inf)
+        item = found.padded(found.item, 0)
+        values, order = level.topk(min(votes + 1, level.shape[1]), dim=1)
+        last = values[:, votes - 1 :]  # the last place, and the one beyond it
+        goes_on = (last[:, 1:] == last[:, :1]) & last[:, 1:].isfinite()
+        whole = {}
+        for row in goes_on.any(1).nonzero().squeeze(1).tolist():
+            kept = level[row] >= values[row, votes - 1]
+            tied, by_level = level[row, kept].sort(descending=True)
+            whole[row] = (tied, self.labels[item[row, kept][by_level]])
+        return Nearest(values[:, :votes], self.labels[item.gather(1, order[:, :votes])], whole)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Items of some queries' lists, in no order: (candidates,) each, but for the last two, (rows,)."""
+
+    row: Tensor
+    place: Tensor  # from 0, in an arbitrary order of a row's candidates
+    item: Tensor
+    level: Tensor  # float32
+    length: Tensor  # candidates of each row
+    enough: Tensor  # whether these are at least as many as were asked for
+
+    def padded(self, values: Tensor, fill: float) -> Tensor:
+        """The values (candidates,) as (rows, longest)."""
+        found = values.new_full((len(self.length), max(1, int(self.length.max()))), fill)
+        found[self.row, self.place] = values
+        return found
+
+    def of_rows_with_enough(self) -> Candidates:
+        kept = self.enough[self.row]
+        row = (self.enough.cumsum(0) - 1)[self.row[kept]]
+        length = self.length[self.enough]
+        return Candidates(row, self.place[kept], self.item[kept], self.level[kept], length, self.enough[self.enough])
