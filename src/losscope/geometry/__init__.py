@@ -3,6 +3,20 @@
 from __future__ import annotations
 
 from losscope.geometry.class_moments import ClassMoments
+from losscope.geometry.estimate import Estimate
+from losscope.geometry.geometry import Geometry, describe
 from losscope.geometry.moments import Moments
+from losscope.geometry.plane import Plane, plane
+from losscope.geometry.spaces import SpaceComparison, compare_spaces
 
-__all__ = ["ClassMoments", "Moments"]
+__all__ = [
+    "ClassMoments",
+    "Estimate",
+    "Geometry",
+    "Moments",
+    "Plane",
+    "SpaceComparison",
+    "compare_spaces",
+    "describe",
+    "plane",
+]

@@ -1,0 +1,194 @@
+"""Everything about a space of embeddings in one call: a pass for moments, one for rows against classes, one for pairs.
+
+What is linear in the number of rows streams over chunks. What needs pairs or neighbors looks at all pairs where
+there are few rows, and otherwise at a seeded sample of queries against all rows, with intervals.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from losscope.errors import InvalidInput
+from losscope.geometry.alignment_uniformity import AlignmentUniformity, Uniformity, alignment_uniformity
+from losscope.geometry.class_moments import ClassMoments
+from losscope.geometry.classes import PerClass, per_class
+from losscope.geometry.collapse import CollapseAlarm, NeuralCollapse, collapse_alarm, neural_collapse
+from losscope.geometry.density import Density, density
+from losscope.geometry.duplicates import Duplicates, Hashes, duplicates
+from losscope.geometry.hubness import Hubness, Occurrences, bad_share, hubness, occurrences
+from losscope.geometry.moments import Moments
+from losscope.geometry.nearest import Nearest
+from losscope.geometry.overlap import Distances, Overlap
+from losscope.geometry.pairs import Queries, draw_queries, watch
+from losscope.geometry.plane import Plane, draw_rows, principal_plane
+from losscope.geometry.rows import Rows, Similarity
+from losscope.geometry.silhouette import Silhouette, ToClasses, silhouette, to_classes
+from losscope.geometry.spectrum import Spectrum, spectrum
+from losscope.geometry.suspects import Suspects, suspects, votes
+from losscope.geometry.variance import Variance, variance
+from losscope.seeds import generator
+
+HUB_SAMPLES = 5
+"""Disjoint samples of rows whose hubness is measured where there are too many rows for all."""
+
+PRODUCTS = 2e12
+"""Multiplications of rows with class centroids that are made at most; beyond, only queries are compared with classes."""
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The description of a space: plain numbers and arrays. `exact` says that all pairs were looked at."""
+
+    n: int
+    dim: int
+    classes: int
+    outliers: int  # rows without a class
+    zero_rows: int  # rows of length 0, which have no direction
+    similarity: Similarity
+    k: int
+    seed: int
+    exact: bool
+    queries: int
+    variance: Variance
+    spectrum: Spectrum
+    collapse: NeuralCollapse
+    alarm: CollapseAlarm
+    alignment_uniformity: AlignmentUniformity
+    hubness: Hubness
+    silhouette: Silhouette
+    overlap: Overlap
+    density: Density
+    per_class: PerClass
+    duplicates: Duplicates
+    suspects: Suspects
+    plane: Plane
+
+
+def describe(
+    embeddings: Any,
+    labels: Any,
+    *,
+    similarity: Similarity = "cosine",
+    k: int = 10,
+    chunk: int = 16_384,
+    sample: int = 2_000,
+    exact_up_to: int = 20_000,
+    seed: int = 0,
+    device: torch.device | str | None = None,
+    progress: Progress | None = None,
+) -> Geometry:
+    """Describe embeddings (rows, dim), a tensor, array or memory map, with integer labels (rows,), -1 for no class.
+
+    Raises InvalidInput for bad shapes and types, for rows that are not finite, and for a k or sample below 1.
+
+    >>> z = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.9]])
+    >>> describe(z, torch.tensor([0, 0, 1, 1])).overlap.auc.value
+    1.0
+    """
+    for name, value in (("k", k), ("sample", sample)):
+        if value < 1:
+            raise InvalidInput(f"{name} is {value}; expected 1 or more")
+    rows = Rows(embeddings, labels, similarity=similarity, chunk=chunk, device=device)
+    say = progress or (lambda done, total, what: None)
+    moments, hashes, zero_rows, radius = _first_pass(rows, say)
+    found = spectrum(moments)
+    queries = draw_queries(rows, sample=sample, exact_up_to=exact_up_to, seed=seed)
+    near, uniformity, distances = Nearest(queries, k), Uniformity(queries), Distances(queries, radius)
+    watch(rows, queries, [near, uniformity, distances], say)
+    own = len(queries.rows)
+    of_queries, of_rows = _against_classes(rows, queries, moments, say)
+    shown = silhouette(
+        of_rows.silhouettes,
+        rows.places if of_rows is not of_queries else queries.places,
+        len(rows.classes),
+        "cosine" if similarity == "cosine" else "squared_euclidean",
+        exact=of_rows is not of_queries or queries.exact,
+    )
+    spread = math.sqrt(max(float(moments.covariance.trace()), 0.0))
+    mapped = draw_rows(len(rows), sample, seed).to(rows.device)
+    return Geometry(
+        n=len(rows),
+        dim=rows.dim,
+        classes=len(rows.classes),
+        outliers=rows.outliers,
+        zero_rows=zero_rows,
+        similarity=similarity,
+        k=k,
+        seed=seed,
+        exact=queries.exact,
+        queries=own,
+        variance=variance(moments),
+        spectrum=found,
+        collapse=neural_collapse(moments),
+        alarm=collapse_alarm(moments, found),
+        alignment_uniformity=alignment_uniformity(moments, uniformity.compute(own), unit=similarity == "cosine"),
+        hubness=_hubness(rows, queries, near, k, sample, seed),
+        silhouette=shown,
+        overlap=distances.compute(),
+        density=density(moments, unit=similarity == "cosine"),
+        per_class=per_class(rows, moments, shown.by_class, seed=seed),
+        duplicates=duplicates(rows, hashes.pairs(), queries.rows, near.rows, near.squared, spread=spread),
+        suspects=suspects(
+            queries.rows,
+            queries.places,
+            votes(near.rows, rows.places, queries.places),
+            (of_queries.margins, of_queries.nearest),
+            rows.classes,
+        ),
+        plane=principal_plane(rows.take(mapped), mapped),
+    )
+
+
+def _first_pass(rows: Rows, say: Progress) -> tuple[Moments, Hashes, int, float]:
+    """Moments, hashes, how many rows are 0, and the longest distance that two rows can have."""
+    moments = ClassMoments(second_moment=True, device=rows.device)
+    hashes = Hashes(rows.dim, rows.device)
+    zero_rows, radius, middle = 0, 0.0, None
+    for chunk, points in rows.chunks():
+        moments.update(points, rows.labels[chunk])
+        hashes.update(points)
+        zero_rows += int((points == 0).all(1).sum())
+        middle = points.mean(0) if middle is None else middle
+        radius = max(radius, float(torch.linalg.vector_norm(points - middle, dim=1).max()))
+        say(chunk.stop, len(rows), "moments")
+    return moments.compute(), hashes, zero_rows, 2.0 if rows.similarity == "cosine" else 2 * radius
+
+
+def _against_classes(rows: Rows, queries: Queries, moments: Moments, say: Progress) -> tuple[ToClasses, ToClasses]:
+    """The queries against the classes, and all rows, or again the queries where that would take too long."""
+    if queries.exact or len(rows) * len(rows.classes) * rows.dim > PRODUCTS:
+        found = to_classes(queries.points, queries.places, moments)
+        return found, found
+    parts = []
+    for chunk, points in rows.chunks():
+        parts.append(to_classes(points, rows.places[chunk], moments))
+        say(chunk.stop, len(rows), "classes")
+    whole = ToClasses(*(torch.cat(part) for part in zip(*(vars(one).values() for one in parts), strict=True)))
+    return ToClasses(*(part[queries.rows] for part in vars(whole).values())), whole
+
+
+def _hubness(rows: Rows, queries: Queries, near: Nearest, k: int, sample: int, seed: int) -> Hubness:
+    """Of all rows where all asked, else of disjoint samples of rows among themselves."""
+    bad = bad_share(near.rows, rows.places, queries.places, exact=queries.exact)
+    if queries.exact:
+        return hubness([occurrences(near.rows, queries.rows, rows.places)], k, bad)
+    size = min(sample, len(rows) // HUB_SAMPLES)
+    drawn = generator(seed, "geometry", "hubness").choice(len(rows), size=HUB_SAMPLES * size, replace=False)
+    samples = torch.split(torch.from_numpy(drawn).to(rows.device), size)
+    return hubness([_among(rows, one, k) for one in samples], k, bad)
+
+
+def _among(rows: Rows, chosen: Tensor, k: int) -> Occurrences:
+    inside = Rows(rows.take(chosen), rows.places[chosen], similarity="euclidean", device=rows.device)
+    queries = draw_queries(inside, sample=1, exact_up_to=len(inside), seed=0)
+    near = Nearest(queries, k)
+    watch(inside, queries, [near])
+    return occurrences(near.rows, chosen, rows.places[chosen])
