@@ -19,6 +19,7 @@ from losscope.report.figures.plane import plane_figure
 from losscope.report.figures.response import response_figure
 from losscope.report.figures.training import training_figure
 from losscope.report.figures.variance import variance_figure
+from losscope.report.granularity import Granularity, granularity
 from losscope.report.headline import Headline, headline
 from losscope.report.paper import has_measurements, paper_tables
 from losscope.report.paper_b import PaperB, paper_b
@@ -44,6 +45,7 @@ class Content:
     studies: Table
     paper: Mapping[int, Table]
     paper_b: PaperB | None
+    granularity: Granularity | None
     unmeasured: frozenset[int]  # tables of paper A that hold nothing of a report on paper B, and wait to be opened
     planes: tuple[Figure, ...]
     variances: tuple[Figure, ...]
@@ -59,7 +61,8 @@ class Content:
     def figures(self) -> tuple[Figure, ...]:
         """All figures, in order."""
         of_paper_b = self.paper_b.figures if self.paper_b else ()
-        return *of_paper_b, *self.planes, *self.variances, *self.trainings, *filter(None, [self.response])
+        kept = self.granularity.figures if self.granularity else ()
+        return *kept, *of_paper_b, *self.planes, *self.variances, *self.trainings, *filter(None, [self.response])
 
 
 def content(summary: Summary) -> Content:
@@ -82,6 +85,7 @@ def content(summary: Summary) -> Content:
         studies=studies_table(summary),
         paper=of_paper_a,
         paper_b=of_paper_b,
+        granularity=granularity(summary),
         unmeasured=frozenset(
             number for number, table in of_paper_a.items() if of_paper_b and not has_measurements(table)
         ),

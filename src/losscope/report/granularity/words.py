@@ -1,0 +1,135 @@
+"""Information or nuisance: what the numbers say, in sentences computed from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from losscope.report.granularity.against import Against
+from losscope.report.granularity.kept import LABELS, Together
+from losscope.report.headline import listed
+from losscope.statistics import Interval
+from losscope.summary.formatting import interval_text, number
+from losscope.summary.measures import FINE_RECALL_1, FINE_SHARE_CORRECTED
+from losscope.summary.subjects import Subject
+from losscope.summary.types import Comparison
+
+HALF = 0.5
+
+LIMITS = (
+    "Fine labels explain what lies along the centers of their classes. Detail of another kind (pose, a still finer class) "
+    "counts as nuisance here, so the share is a floor of what the variance may be worth.",
+    "Whether more variance causes finer retrieval: these few losses differ in much else. Their order is this study's.",
+    "How the losses would do with their best hyper-parameters: each has one setting, and margin, scale and temperature move "
+    "looseness as much as the loss does.",
+)
+
+
+def answers(comparisons: Sequence[Comparison], found: Sequence[Together]) -> tuple[str, ...]:
+    """For each comparison: what is kept, who finds fine classes, and whether the two go together."""
+    return tuple(
+        " ".join(part for part in (_shares(one), _retrieval(one), _associations(one, found)) if part)
+        for one in comparisons
+    )
+
+
+def _shares(comparison: Comparison) -> str:
+    of = {row: share for row in comparison.trained if (share := comparison.interval(row, FINE_SHARE_CORRECTED))}
+    low, high = (choice(of, key=lambda row: of[row].mean) for choice in (min, max))
+    said = (
+        f"{comparison.title}: of the variance that the losses keep within the classes they were trained on, fine labels "
+        f"explain {_percent(of[low])} ({low.label}) to {_percent(of[high])} ({high.label})"
+    )
+    starts = [
+        f"{_percent(share)} of the {row.label}'s"
+        for kind in ("input", "untrained")
+        if (row := comparison.reference(kind)) and (share := comparison.interval(row, FINE_SHARE_CORRECTED))
+    ]
+    return f"{said}{f', against {listed(starts)}' if starts else ''}. {_worth(of)}"
+
+
+def _worth(of: dict[Subject, Interval]) -> str:
+    """Which losses keep mostly information, which mostly nuisance, where the intervals tell; and who none shown."""
+    mostly = [row.label for row, share in of.items() if share.low is not None and share.low > HALF]
+    nuisance = [row.label for row, share in of.items() if share.high is not None and share.high < HALF]
+    nothing = [row.label for row, share in of.items() if share.low is not None and share.low <= 0]
+    if len(nuisance) == len(of):
+        said = "The larger part of what every loss keeps is nuisance."
+    elif len(mostly) == len(of):
+        said = "The larger part of what every loss keeps is information."
+    else:
+        open_ = [row.label for row in of if row.label not in (*mostly, *nuisance)]
+        parts = (("information", mostly), ("nuisance", nuisance), ("not decided", open_))
+        told = [f"{word} for {listed(rows)}" for word, rows in parts if rows]
+        said = f"The larger part of what is kept is {listed(told)}."
+    return said + (f" No information is shown in what {listed(nothing)} keeps." if nothing else "")
+
+
+def _retrieval(comparison: Comparison) -> str:
+    of = {row: recall for row in comparison.trained if (recall := comparison.interval(row, FINE_RECALL_1))}
+    if not of:
+        return ""
+    low, high = (choice(of, key=lambda row: of[row].mean) for choice in (min, max))
+    said = f"Fine Recall@1 is {interval_text(of[low])} ({low.label}) to {interval_text(of[high])} ({high.label})."
+    for kind in ("input", "untrained"):
+        row = comparison.reference(kind)
+        start = comparison.interval(row, FINE_RECALL_1) if row else None
+        if row and start:
+            bound = start.mean if start.high is None else start.high
+            better = [loss.label for loss, recall in of.items() if recall.low is not None and recall.low > bound]
+            count = "No loss is" if not better else f"{listed(better)} {'is' if len(better) == 1 else 'are'}"
+            said += f" {count} shown above the {row.label} ({number(start.mean)})."
+    return said
+
+
+def _associations(comparison: Comparison, found: Sequence[Together]) -> str:
+    own = [one for one in found if one.comparison is comparison]
+    if not own:
+        return ""
+    told = [f"with the {LABELS[one.part]} {interval_text(one.association.interval)}, {_judged(one)}" for one in own]
+    first = own[0].association
+    return (
+        f"Across {first.variants} losses and variants, fine Recall@1 goes (Spearman's correlation within seeds, n = {first.n}): "
+        f"{'; '.join(told)}."
+    )
+
+
+def _judged(one: Together) -> str:
+    decision = one.decision
+    if decision.verdict == "cannot tell":
+        return "which tells nothing yet"
+    if decision.verdict == "holds":
+        return "so more of it goes with finer retrieval"
+    if decision.reason == "reversed":
+        return "so more of it goes with coarser retrieval"
+    return "so more of it does not go with finer retrieval"
+
+
+def of_differences(found: Sequence[Against]) -> Iterator[str]:
+    """Who finds fine classes better than contrastive, by more than what is equal in practice."""
+    for comparison in dict.fromkeys(one.comparison.title for one in found):
+        own = [one for one in found if one.comparison.title == comparison and one.measure == FINE_RECALL_1]
+        if not own:
+            continue
+        told = [
+            f"{word} for {listed([one.subject.label for one in own if one.standing == standing])}"
+            for standing, word in (
+                ("larger", "higher"),
+                ("smaller", "lower"),
+                ("equal in practice", "equal in practice"),
+                ("cannot tell", "not decided"),
+            )
+            if any(one.standing == standing for one in own)
+        ]
+        yield (
+            f"{comparison}: against {own[0].base.label}, paired by seed (n = {own[0].decision.n}) and over the whole family of "
+            f"{own[0].decision.family} differences, fine Recall@1 is {listed(told)}."
+        )
+
+
+def _percent(share: Interval) -> str:
+    """A share in percent, with a decimal where it is small.
+
+    >>> _percent(Interval(13, 0.1357)), _percent(Interval(13, -0.0041))
+    ('14 %', '−0.4 %')
+    """
+    return f"{100 * share.mean:.{1 if abs(share.mean) < 0.1 else 0}f} %".replace("-", "−")
