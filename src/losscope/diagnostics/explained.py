@@ -59,8 +59,8 @@ def fine_statistics(embeddings: Tensor, coarse: Tensor, fine: Tensor) -> FineSta
 
 def _parents(classes: Tensor, coarse: Tensor, fine: Tensor) -> Tensor:
     """The class (classes,) that each of the fine `classes` lies in."""
-    shape = torch.broadcast_shapes(coarse.shape, fine.shape)
-    coarse, fine = (part.expand(shape).flatten().to(classes.dtype) for part in (coarse, fine))
+    both = (coarse + torch.zeros_like(fine), fine + torch.zeros_like(coarse))  # one may lack the run axes
+    coarse, fine = (part.flatten().to(classes.dtype) for part in both)
     known = torch.isin(fine, classes) & (coarse != OUTLIER)
     place, own = torch.searchsorted(classes, fine[known]), coarse[known]
     parents = own.new_zeros(len(classes)).scatter_(0, place, own)
