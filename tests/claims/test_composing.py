@@ -55,7 +55,7 @@ def test_a_factor_that_tells_the_verdicts_apart_is_named(line: Any) -> None:
     assert compose(TWO, by_protocol)[2] == "Holds for a. Does not hold for b."
     by_split = [line(verdict, protocol=protocol, measure=measure)
                 for protocol in ("a", "b") for measure, verdict in ((TRAIN, "holds"), (HELDOUT, "does not hold"))]  # fmt: skip
-    assert words(TWO, *by_split) == ("depends", ("split and labels",))
+    assert words(TWO, *by_split) == ("depends", ("split",))
     by_reading = [
         line(verdict, **{"triplet squared": value})
         for value, verdict in (("true", "holds"), ("false", "does not hold"))
@@ -66,7 +66,7 @@ def test_a_factor_that_tells_the_verdicts_apart_is_named(line: Any) -> None:
 def test_two_factors_are_named_where_one_does_not_tell(line: Any) -> None:
     lines = [line("does not hold" if (protocol, measure) == ("a", HELDOUT) else "holds", protocol=protocol, measure=measure)
              for protocol in ("a", "b", "c", "d") for measure in (TRAIN, HELDOUT)]  # fmt: skip
-    assert words(TWO, *lines) == ("depends", ("protocol", "split and labels"))
+    assert words(TWO, *lines) == ("depends", ("protocol", "split"))
     assert compose(TWO, lines)[2] == "Does not hold for a, heldout. Holds for the other 7."
 
 

@@ -1,4 +1,4 @@
-"""The seven losses of paper B: the abstract's claims against rows that decide them, and everything beside them."""
+"""The seven losses of paper B: what each does, side by side, from the rows."""
 
 from __future__ import annotations
 
@@ -8,21 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from losscope.checks import findings
 from losscope.report import summarize, write_report
 from losscope.report.caveats import caveats
 from losscope.report.paper_b import PaperB, paper_b
-from losscope.report.paper_b.claims import Judgement, claims, judged
 from losscope.report.paper_b.limits import limits
 from losscope.report.tables import Table
-from losscope.summary.measures import BY_KEY, INTRA, RECALL_1, RECALL_1_VALIDATION
+from losscope.summary.measures import INTRA, RECALL_1, RECALL_1_VALIDATION
 from losscope.summary.subjects import HUES
 from losscope.summary.types import Summary
 
 LAST = 3
-LOOSE = {"triplet": 0.4, "sup_con": 0.35, "contrastive": 0.1, "info_nce": 0.15}
 
 
 def of_seven(folder: Any) -> tuple[Summary, PaperB]:
@@ -30,22 +27,6 @@ def of_seven(folder: Any) -> tuple[Summary, PaperB]:
     shown = paper_b(summary)
     assert shown is not None
     return summary, shown
-
-
-def judgement(shown: PaperB, claim: str, place: int = 0) -> Judgement:
-    return [found for found in shown.judgements if found.claim.name == claim][place]
-
-
-def levels(values: dict[str, float], wobble: float = 0.001) -> Any:
-    """A value for each loss, with a little noise over seeds that differs between losses."""
-    order = list(values)
-
-    def level(row: dict[str, Any]) -> float:
-        if row["loss"] not in values:
-            return float(row["value"])
-        return values[row["loss"]] + wobble * ((row["seed"] * (3 + order.index(row["loss"]))) % 7 - 3)
-
-    return level
 
 
 def cells(table: Table, label: str) -> list[str]:
@@ -60,123 +41,6 @@ def test_two_losses_are_no_study_of_paper_b(write_record: Any, write_seven: Any)
     assert paper_b(summarize(write_seven("four", losses=[*three, {"name": "arcface"}]))) is not None
     shuffled = [{"name": "random", "epochs": 3, "labels": "shuffled"}]
     assert paper_b(summarize(write_seven("shuffled", protocols=shuffled))) is None
-
-
-def test_the_claims_are_of_measures_and_losses_that_exist() -> None:
-    assert [claim.name for claim in claims()] == [
-        "looser_classes", "fine_grained_retrieval", "many_small_updates", "uneven_separation"
-    ]  # fmt: skip
-    for claim in claims():
-        assert claim.tag == "B-abs"
-        assert "2601.21450" in claim.source
-        assert len(claim.falsifier) > 50
-        for part in claim.parts:
-            assert part.direction in ("larger", "smaller")
-            assert {*part.losses, *part.against} <= set(HUES)
-            assert not set(part.losses) & set(part.against)
-
-
-@pytest.mark.parametrize(("seeds", "word"), [(13, "holds"), (12, "cannot tell")])
-def test_a_claim_holds_from_thirteen_seeds_on(write_seven: Any, set_values: Any, seeds: int, word: str) -> None:
-    loose = set_values(levels(LOOSE), diagnostic="intra_class_variance_mean", split="heldout", epoch=LAST)
-    _, shown = of_seven(write_seven(seeds=seeds, edit=loose))
-    found = judgement(shown, "looser_classes")
-    assert (found.word, found.n, found.count("towards"), found.count("against")) == (word, seeds, 4, 0)
-    said = "" if seeds == 13 else ", verdicts need 13"
-    assert found.sentence == (
-        f"{word} (n = {seeds} paired seeds{said}): 4 of 4 comparisons point towards the claim, 0 against it"
-    )
-
-
-def test_one_comparison_the_other_way_contradicts_a_claim(write_seven: Any, set_values: Any) -> None:
-    levels_of = {**LOOSE, "sup_con": 0.12}  # below info_nce, above contrastive
-    tight = set_values(levels(levels_of), diagnostic="intra_class_variance_mean", split="heldout", epoch=LAST)
-    _, shown = of_seven(write_seven(seeds=13, edit=tight))
-    found = judgement(shown, "looser_classes")
-    assert found.word == "contradicted"
-    words = {(one.subject.loss, one.other.loss): (one.word, one.points) for one in found.pairings}
-    assert words == {
-        ("triplet", "contrastive"): ("holds", "towards"),
-        ("triplet", "info_nce"): ("holds", "towards"),
-        ("sup_con", "contrastive"): ("holds", "towards"),
-        ("sup_con", "info_nce"): ("contradicted", "against"),
-    }
-
-
-def test_an_interval_around_zero_points_neither_way_and_is_not_shown(write_seven: Any, set_values: Any) -> None:
-    equal = set_values(levels(dict.fromkeys(LOOSE, 0.2), 0.05), diagnostic="intra_class_variance_mean", split="heldout")
-    _, shown = of_seven(write_seven(seeds=14, edit=equal))
-    found = judgement(shown, "looser_classes")
-    assert found.word == "not shown"
-    assert found.count("neither way") == 4
-
-
-def test_differences_of_a_claim_are_paired_and_adjusted_over_one_measure(write_seven: Any, values: Any) -> None:
-    data = [{"name": "synthetic"}, {"name": "digits"}]
-    folder = write_seven(datasets=data, seeds=13)
-    _, shown = of_seven(folder)
-    found = [one for part in shown.judgements if part.claim.name == "many_small_updates" for one in part.pairings]
-    by_measure: dict[str, list[Any]] = {}
-    for one in found:
-        by_measure.setdefault(one.part.measure.key, []).append(one)
-        split = {"evaluation": "heldout", "training": None, "probe": "probe"}[one.part.measure.where]
-        epochs = [1, 2, 3] if one.part.measure.when == "mean over epochs" else [LAST]
-        epochs = [LAST] if split == "probe" else epochs  # measured before training and at the end
-        levels_of = [
-            np.mean([values(folder, dataset=one.comparison.dataset, loss=subject.loss, variant=subject.variant, epoch=epoch,
-                            diagnostic=one.part.measure.diagnostic, split=split) for epoch in epochs], axis=0)
-            for subject in (one.subject, one.other)
-        ]  # fmt: skip
-        assert one.paired.interval.mean == pytest.approx(np.mean(levels_of[0] - levels_of[1]))
-        assert one.paired.p == pytest.approx(stats.ttest_rel(*levels_of).pvalue)
-    assert [len(of) for of in by_measure.values()] == [8, 8, 8, 8]  # two losses x two losses x two data sets
-    for of in by_measure.values():
-        highest = 0.0
-        for place, one in enumerate(sorted(of, key=lambda one: one.paired.p)):
-            highest = max(highest, min(1.0, (8 - place) * one.paired.p))
-            assert one.adjusted_p == pytest.approx(highest)
-
-
-def test_the_variant_nearest_to_the_defaults_speaks_and_the_others_are_counted(
-    write_seven: Any, set_values: Any
-) -> None:
-    def level(row: dict[str, Any]) -> float:
-        loose = {"squared=true": 0.05, "temperature=0.1": 0.05}.get(row["variant"], LOOSE.get(row["loss"], 0.2))
-        return loose + 0.001 * row["seed"]
-
-    edit = set_values(level, diagnostic="intra_class_variance_mean", split="heldout", epoch=LAST)
-    summary, shown = of_seven(write_seven(edit=edit))
-    speaking = {subject.loss: subject.variant for subject in summary.comparisons[0].representatives}
-    assert speaking == {
-        "contrastive": "", "triplet": "squared=false", "n_pair": "", "info_nce": "temperature=0.07", "arcface": "",
-        "sup_con": "", "center_contrastive": "center_weight=1.0",
-    }  # fmt: skip
-    counted = {(one.subject.loss, one.other.loss): (one.alike, one.pairs)
-               for one in judgement(shown, "looser_classes").pairings}  # fmt: skip
-    # Of triplet and InfoNCE: false-0.1 as claimed; true-0.07 not; true-0.1 equal, so not.
-    assert counted == {("triplet", "contrastive"): (0, 1), ("triplet", "info_nce"): (1, 3),
-                       ("sup_con", "contrastive"): (0, 0), ("sup_con", "info_nce"): (1, 1)}  # fmt: skip
-
-
-def test_fine_grained_retrieval_is_judged_on_birds_and_cars_alone(write_seven: Any) -> None:
-    data = [{"name": "cub200", "label": "cub200/class_disjoint"}, {"name": "digits"}]
-    _, shown = of_seven(write_seven(datasets=data))
-    found = [part for part in shown.judgements if part.claim.name == "fine_grained_retrieval"]
-    assert [part.comparison.dataset for part in found] == ["cub200/class_disjoint"]
-    assert len(found[0].pairings) == 2 * 2 + 2 * 3
-    assert cells(shown.verdicts, "cars196")[0] == "not measured: losscope study paper_b_cars"
-
-
-def test_a_measure_that_is_not_there_leaves_a_claim_open(write_seven: Any) -> None:
-    def without(rows: Any) -> Any:
-        return [row for row in rows if row["diagnostic"] != "compaction_epoch"]
-
-    _, shown = of_seven(write_seven(seeds=13, edit=without))
-    found = judgement(shown, "many_small_updates")
-    assert [measure.diagnostic for measure in found.missing] == ["compaction_epoch"]
-    assert found.word in ("cannot tell", "contradicted")
-    assert found.sentence.endswith("; not compared: compaction epoch")
-    assert shown.places[0].tradeoff is None
 
 
 def test_the_report_leaves_out_what_was_not_measured(write_record: Any, write_seven: Any) -> None:
@@ -371,7 +235,6 @@ def test_shuffled_labels_are_a_baseline_and_nothing_else(write_seven: Any, value
     assert [part.shuffled for part in summary.comparisons] == [False, False, True]
     assert {found.comparison.protocol for found in summary.differences} == {"other", "given"}
     assert [part.protocol for part in summary.headline] == ["other", "given"]
-    assert {part.comparison.protocol for part in shown.judgements} == {"other", "given"}
     table = shown.places[1].baselines
     assert "labels shuffled: protocol random, 3 epochs" in table.groups[0].label
     labels = [row.label for row in table.groups[0].rows]
@@ -431,31 +294,21 @@ def test_limits_name_what_is_here(write_seven: Any) -> None:
     assert "backbone is" not in " ".join(limits(other, other.comparisons))
 
 
-def test_pages_and_json_carry_the_same_claims(write_seven: Any) -> None:
+def test_pages_and_json_carry_the_same_numbers(write_seven: Any) -> None:
     data = [{"name": "cub200", "label": "cub200/class_disjoint"}]
     folder = write_seven(datasets=data, protocols=PROTOCOLS)
     page, text = (path.read_text() for path in write_report(folder))
     document = json.loads((folder / "report.json").read_text())["paper_b"]
     _, shown = of_seven(folder)
-    assert [found["verdict"] for found in document["claims"]] == [found.word for found in shown.judgements]
     plain = re.sub(r"<[^>]+>", "", page)
-    for table in (shown.verdicts, *shown.pairings, shown.places[1].losses, shown.places[1].geometry):
+    for table in (shown.places[1].losses, shown.places[1].geometry):
         for row in (row for group in table.groups for row in group.rows):
             for cell in row.cells:
                 assert cell.replace("<", "&lt;").replace("|", "\\|") in text
                 assert cell.replace("<", "&lt;").replace(">", "&gt;") in plain
-    comparison = document["claims"][0]["comparisons"][0]
-    assert set(comparison) >= {"effect", "interval", "n", "points", "verdict"}
-    assert comparison["measure"] in BY_KEY
     assert {found["diagnostic"] for found in document["profiles"]} == {
         "gradient_share_curve",
         "relative_activity",
         "pair_weight",
     }
     assert document["limits"] == list(shown.limits)
-
-
-def test_claims_of_comparisons_without_a_pair_are_not_there(write_seven: Any) -> None:
-    losses = [{"name": name} for name in ("arcface", "sup_con", "center_contrastive", "n_pair")]
-    summary = summarize(write_seven(losses=losses))
-    assert [found.claim.name for found in judged(summary.given)] == ["uneven_separation"]

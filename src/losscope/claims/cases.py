@@ -33,6 +33,8 @@ class Case:
     test: Contrast | Order | None = None
     difference: Interval | None = None  # mean within seeds, in the measure's unit
     missing: str = ""
+    alike: int = 0
+    others: int = 0
 
 
 def cases(claim: Claim, summary: Summary) -> list[Case]:
@@ -71,7 +73,23 @@ def population(comparison: Comparison) -> str:
 def _between_losses(claim: Claim, comparison: Comparison, measure: Measure) -> Iterator[Case]:
     for one, other, reading in pairs(claim, comparison):
         case = _case(claim, comparison, measure, (one, other), reading)
+        if len(claim.losses) * len(claim.against) > 1:
+            signs = _signs(claim, comparison, measure, (one, other))
+            case = replace(case, alike=sum(signs), others=len(signs))
         yield _compared(case, (other, claim.beside or measure), (one, measure))
+
+
+def _signs(claim: Claim, comparison: Comparison, measure: Measure, spoken: tuple[Subject, Subject]) -> list[bool]:
+    """Of each pair of the two losses' other variants: whether the mean difference within seeds has the claimed sign."""
+    found = []
+    for one in (subject for subject in comparison.trained if subject.loss == spoken[0].loss):
+        for other in (subject for subject in comparison.trained if subject.loss == spoken[1].loss):
+            first, second = _values(comparison, other, measure), _values(comparison, one, measure)
+            shared = first.keys() & second.keys()
+            if shared and (one, other) != spoken:
+                mean = sum(second[seed] - first[seed] for seed in shared)
+                found.append(mean > 0 if claim.direction == "larger" else mean < 0)
+    return found
 
 
 def _over_training(claim: Claim, comparison: Comparison, measure: Measure) -> Iterator[Case]:

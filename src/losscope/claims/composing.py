@@ -1,6 +1,6 @@
 """From lines to the verdict of a claim.
 
-1. Lines that differ only in the pair of losses are one *place* (data set, protocol, measure, split and labels, reading).
+1. Lines that differ only in the pair of losses are one *place* (data set, protocol, measure, split with its labels, reading).
    A claim about several losses needs all of its comparisons: a place holds if all its lines hold, does not hold if one
    doesn't, and is open otherwise, or where a comparison is missing.
 2. If all places hold, the claim holds; if none does and all are decided, it does not hold.
@@ -65,8 +65,8 @@ def compose(claim: Claim, lines: Sequence[Line]) -> tuple[EntryVerdict, tuple[st
         agreed = [f"It {word} in {len(decided)} of {len(found)} places."] if decided else []
         return "cannot tell", (), " ".join([*agreed, *still])
     if held:
-        return "holds", (), f"In {_all(len(found))}: {_effects(lines)}."
-    return "does not hold", (), f"In {_all(len(found))}: {_effects(lines)}. {_why(fell)}"
+        return "holds", (), f"In {_all(len(found))}: {effects(lines)}."
+    return "does not hold", (), f"In {_all(len(found))}: {effects(lines)}. {_why(fell)}"
 
 
 def explaining(held: Sequence[Place], fell: Sequence[Place]) -> tuple[str, ...]:
@@ -105,7 +105,7 @@ def _levels(factors: Sequence[str], side: Sequence[Place]) -> list[str]:
 
 def _level(name: str, place: Place) -> str:
     level = place.levels.get(name, "none")
-    plain = name in ("data set", "protocol", "measure", "split and labels", "loss", "variant")
+    plain = name in ("data set", "protocol", "measure", "split", "loss", "variant")
     return level if plain else f"{name}={level}"
 
 
@@ -123,7 +123,7 @@ def _all(count: int) -> str:
     return "the only place" if count == 1 else f"all {count} places"
 
 
-def _effects(lines: Sequence[Line]) -> str:
+def effects(lines: Sequence[Line]) -> str:
     """How large the effects are, on each scale that they have."""
     return "; ".join(_extents(lines))
 

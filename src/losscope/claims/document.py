@@ -34,7 +34,15 @@ def _nothing() -> dict[str, Any]:
     """The keys of a line where nothing was compared."""
     absent = dict.fromkeys(("effect", "interval", "scale", "mean_difference", "p", "adjusted_p", "region", "population",
                             "dataset", "protocol", "measure", "split", "contrast"))  # fmt: skip
-    return {**absent, "n": 0, "family": 0, "reading": {}, "cautions": [], "rows": []}
+    return {
+        **absent,
+        "n": 0,
+        "family": 0,
+        "reading": {},
+        "other_variants": {"alike": 0, "pairs": 0},
+        "cautions": [],
+        "rows": [],
+    }
 
 
 def _printed(found: PrintedNumber) -> dict[str, Any]:
@@ -97,6 +105,7 @@ def _line(entry: Entry, line: Line) -> dict[str, Any]:
         "split": line.rows[0].split if line.rows else None,
         "contrast": line.label,
         "reading": dict(line.reading),
+        "other_variants": {"alike": line.alike, "pairs": line.others},
         "rows": [asdict(rows) | {"runs": list(rows.runs)} for rows in line.rows],
     }
 

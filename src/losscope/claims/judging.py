@@ -86,6 +86,8 @@ def _line(case: Case, ruling: Ruling, summary: Summary) -> Line:
         difference=case.difference,
         population=population(case.comparison),
         rows=rows_of(case.sides, case.comparison, summary),
+        alike=case.alike,
+        others=case.others,
     )
 
 

@@ -89,6 +89,8 @@ class Line:
     difference: Interval | None  # mean within seeds in the measure's own unit, whatever the scale of the effect
     population: str
     rows: tuple[Rows, ...]
+    alike: int = 0  # of the pairs of other variants of the two losses, those whose mean difference has the claimed sign
+    others: int = 0  # how many such pairs there are
 
     @property
     def verdict(self) -> LineVerdict:
@@ -120,7 +122,7 @@ class Line:
             "data set": self.comparison.dataset,
             "protocol": self.comparison.protocol,
             "measure": self.measure.diagnostic.replace("_", " "),
-            "split and labels": self.split,
+            "split": self.split,
             **self.reading,
         }
 
@@ -136,10 +138,23 @@ class Entry:
     reason: str
     missing: tuple[str, ...]  # what was not measured, with the command that measures it
 
+    def count(self, verdict: LineVerdict) -> int:
+        """How many of its lines have this verdict."""
+        return sum(line.verdict == verdict for line in self.lines)
+
+    @property
+    def n(self) -> tuple[int, int] | None:
+        """The fewest and the most paired seeds of its lines; None without lines."""
+        seeds = [line.ruling.n for line in self.lines]
+        return (min(seeds), max(seeds)) if seeds else None
+
     @property
     def words(self) -> str:
         """The verdict as a reader sees it: "depends on protocol"."""
-        return f"depends on {' and '.join(self.depends_on)}" if self.verdict == "depends" else self.verdict
+        if self.verdict != "depends":
+            return self.verdict
+        *others, last = self.depends_on
+        return f"depends on {', '.join(others)} and {last}" if others else f"depends on {last}"
 
 
 @dataclass(frozen=True)

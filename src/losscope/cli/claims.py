@@ -42,9 +42,9 @@ def _show(entry: Entry, *, lines: bool) -> None:
         highlight=False,
     )
     parts = [entry.reason, *(f"Missing: {missing}." for missing in entry.missing)]
-    counts = sorted({line.ruling.n for line in entry.lines})
-    if counts:
-        parts.insert(1, f"n = {counts[0]}." if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]}.")
+    if entry.n:
+        fewest, most = entry.n
+        parts.insert(1, f"n = {fewest}." if fewest == most else f"n = {fewest} to {most}.")
     if claim.note:
         parts.append(claim.note)
     out.print("  " + escape(" ".join(parts)), highlight=False)
@@ -53,16 +53,19 @@ def _show(entry: Entry, *, lines: bool) -> None:
 
 
 def _table(entry: Entry) -> Table:
-    table = Table("data, protocol", "measure, contrast", Column("effect", justify="right"), Column("n", justify="right"),
-                  Column("Holm's p", justify="right"), Column("verdict", no_wrap=True), box=box.SIMPLE)  # fmt: skip
-    for line in entry.lines:
-        ruling = line.ruling
+    """All lines, those of one measure and split below its name."""
+    table = Table("contrast", Column("effect", justify="right", no_wrap=True), Column("n", justify="right"),
+                  Column("Holm's p", justify="right", no_wrap=True), Column("verdict", no_wrap=True), box=box.SIMPLE)  # fmt: skip
+    measured = ""
+    for line in sorted(entry.lines, key=lambda line: entry.claim.measures.index(line.measure)):
+        if measured != f"{line.measure.label}, {line.split}":
+            measured = f"{line.measure.label}, {line.split}"
+            table.add_row(f"[bold]{escape(measured)}[/bold]")
         table.add_row(
-            escape(f"{line.comparison.dataset}, {line.comparison.protocol}"),
-            escape(f"{line.measure.label}, {line.split}: {line.label}"),
+            escape(f"{line.comparison.dataset}, {line.comparison.protocol}: {line.label}"),
             line.effect_text,
-            str(ruling.n),
-            "" if ruling.p_adjusted is None else p_text(ruling.p_adjusted),
+            str(line.ruling.n),
+            "" if line.ruling.p_adjusted is None else p_text(line.ruling.p_adjusted),
             f"[{COLORS[line.verdict]}]{line.verdict}[/]",
         )
     return table

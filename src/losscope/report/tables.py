@@ -13,12 +13,14 @@ from losscope.summary.types import Comparison, Summary
 
 @dataclass(frozen=True)
 class Column:
-    """A column; `group` spans neighbors that share it, `term` is an entry of the glossary, `words` are no numbers."""
+    """A column; `group` spans neighbors that share it, `term` is an entry of the glossary, `words` are no numbers and a
+    `verdict` is a word with a color."""
 
     label: str
     term: str = ""
     group: str = ""
     words: bool = False
+    verdict: bool = False
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from losscope.report.figures import Figure
 from losscope.report.paper_b.baselines import baselines_table
-from losscope.report.paper_b.claims import Judgement, judged
 from losscope.report.paper_b.flips import Flips, flips
 from losscope.report.paper_b.geometry import budget_figure, geometry_table
 from losscope.report.paper_b.greediness import greediness_figure
@@ -18,7 +17,6 @@ from losscope.report.paper_b.losses import losses_table
 from losscope.report.paper_b.source import SEVEN
 from losscope.report.paper_b.tradeoff import tradeoff_figure
 from losscope.report.paper_b.tuned import tuned_table
-from losscope.report.paper_b.verdicts import pairings_tables, verdicts_table
 from losscope.report.tables import Table
 from losscope.summary.types import Comparison, Summary
 
@@ -51,9 +49,6 @@ class PaperB:
     """All that a report says of the seven losses."""
 
     comparisons: tuple[Comparison, ...]  # of which `places` shows one each
-    judgements: tuple[Judgement, ...]
-    verdicts: Table
-    pairings: tuple[Table, ...]
     tuned: Table | None
     places: tuple[Place, ...]
     limits: tuple[str, ...]
@@ -69,13 +64,9 @@ def paper_b(summary: Summary) -> PaperB | None:
     comparisons = tuple(part for part in summary.given if _has_enough(part))
     if not comparisons:
         return None
-    judgements = judged(comparisons)
     datasets = [part.dataset for part in comparisons]
     return PaperB(
         comparisons=comparisons,
-        judgements=judgements,
-        verdicts=verdicts_table(judgements, comparisons),
-        pairings=pairings_tables(judgements),
         tuned=tuned_table(comparisons),
         places=tuple(
             _place(summary, part, nth, folded=part.dataset in datasets[: nth - 1])

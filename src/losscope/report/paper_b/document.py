@@ -6,15 +6,13 @@ from dataclasses import asdict
 from typing import Any
 
 from losscope.report.paper_b import PaperB
-from losscope.report.paper_b.claims import Judgement, Pairing
 from losscope.summary.subjects import Subject
 from losscope.summary.types import Comparison
 
 
 def paper_b_document(shown: PaperB) -> dict[str, Any]:
-    """Claims with every comparison they rest on, tuned variants, orders that flip, profiles of the probe, limits."""
+    """Tuned variants, orders that flip, profiles of the probe, limits."""
     return {
-        "claims": [_judgement(judgement) for judgement in shown.judgements],
         "tuned": [_tuned(part) for part in shown.comparisons if part.tuned],
         "flips": [
             {
@@ -48,42 +46,6 @@ def _place(comparison: Comparison) -> dict[str, str]:
 
 def _variant(subject: Subject) -> dict[str, str]:
     return {"loss": subject.loss, "variant": subject.variant}
-
-
-def _judgement(judgement: Judgement) -> dict[str, Any]:
-    claim = judgement.claim
-    return {
-        **_place(judgement.comparison),
-        "claim": claim.name,
-        "text": claim.text,
-        "source": claim.source,
-        "tag": claim.tag,
-        "falsifier": claim.falsifier,
-        "verdict": judgement.word,
-        "says": judgement.sentence,
-        "n": judgement.n,
-        "missing": [measure.key for measure in judgement.missing],
-        "comparisons": [_pairing(pairing) for pairing in judgement.pairings],
-    }
-
-
-def _pairing(found: Pairing) -> dict[str, Any]:
-    interval = found.paired.interval
-    return {
-        "measure": found.part.measure.key,
-        "wants": found.part.direction,
-        "subject": _variant(found.subject),
-        "other": _variant(found.other),
-        "effect": interval.mean,
-        "interval": [interval.low, interval.high],
-        "n": found.paired.n,
-        "p": found.paired.p,
-        "p_holm": found.adjusted_p,
-        "points": found.points,
-        "verdict": found.word,
-        "other_variants_alike": found.alike,
-        "other_variants": found.pairs,
-    }
 
 
 def _tuned(comparison: Comparison) -> dict[str, Any]:

@@ -17,7 +17,7 @@ SEVEN = tuple(HUES)
 
 @cache
 def paper() -> Mapping[str, Any]:
-    """What the paper's abstract claims, and its names."""
+    """What the paper calls the losses."""
     return tomllib.loads((files("losscope.report") / "paper_b.toml").read_text(encoding="utf-8"))
 
 
