@@ -1,0 +1,81 @@
+"""What the map says, in sentences computed from its numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from losscope.report.contradiction.outcomes import CONTRASTIVE_AHEAD, EQUAL, TRIPLET_AHEAD, UNKNOWN, Outcome
+from losscope.report.contradiction.shares import FAMILY, NOISE, SETTING, Shares, percent
+from losscope.statistics.decomposition import INTERACTIONS
+from losscope.summary.formatting import interval_text
+
+NAMED = 3
+"""Factors that a sentence names."""
+
+
+def answer(outcomes: Sequence[Outcome], shares: Shares | None) -> str:
+    """Which family is ahead by this measure on one data set, in one sentence."""
+    first, counts = outcomes[0], Counter(outcome.larger for outcome in outcomes)
+    told = [family for family in (CONTRASTIVE_AHEAD, TRIPLET_AHEAD) if counts[family]]
+    named = f"{first.dataset}, {first.measure.label}"
+    tally = _tally(counts, len(outcomes))
+    if len(told) == 2:
+        decisive = shares.decisive[:NAMED] if shares else ()
+        return f"{named}: depends on {_listed(decisive) if decisive else 'the setting'}. {tally}"
+    if told:
+        rest = " or no clear difference" if counts[told[0]] < len(outcomes) else ""
+        return f"{named}: larger for {told[0]}{rest}, whatever the setting. {tally}"
+    return f"{named}: no setting shows a difference. {tally}"
+
+
+def _tally(counts: Counter[str], settings: int) -> str:
+    parts = [f"larger for {family} in {counts[family]}" for family in (CONTRASTIVE_AHEAD, TRIPLET_AHEAD)]
+    parts += [f"{EQUAL} in {counts[EQUAL]}", f"can't be told in {counts[UNKNOWN]}"]
+    return f"Of {settings} settings it is {_listed(parts)}."
+
+
+def explained(shares: Shares) -> str:
+    """How much the family explains, how much the settings, in one or two sentences."""
+    parts, factors = shares.families.shares, shares.factors.shares
+    largest = sorted(
+        (name for name in factors if name not in (FAMILY, INTERACTIONS, *NOISE)), key=lambda name: -factors[name].mean
+    )
+    settings = _listed([f"{name} {percent(factors[name])}" for name in largest[:NAMED]])
+    return (
+        f"{shares.dataset}, {shares.measure.label}: the loss family explains {percent(parts[FAMILY])} of the variance, the "
+        f"settings {percent(parts[SETTING])} (most: {settings}), what one family makes of a setting and the other doesn't "
+        f"{percent(parts[INTERACTIONS])}."
+    )
+
+
+def turned(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """Where the center stands, and which single change of it puts the other family ahead, or makes both equal."""
+    center = next((outcome for outcome in outcomes if not outcome.setting.away), None)
+    if center is None or center.shown is None:
+        return
+    place = f"{center.dataset}, {center.measure.label}"
+    sides = center.measure.label, "−" if center.decision.region.scale == "absolute" else "/"
+    yield f"{place}: at the center {_said(center)} (contrastive {sides[1]} triplet {interval_text(center.shown)}, n = {center.decision.n})."
+    changes = [outcome for outcome in outcomes if len(outcome.setting.away) == 1]
+    other = [outcome for outcome in changes if outcome.larger not in (center.larger, UNKNOWN)]
+    if other:
+        told = [f"{outcome.setting.title} ({_said(outcome)})" for outcome in other]
+        yield f"One change alone makes it otherwise: {_listed(told)}."
+    elif changes:
+        yield f"None of the {len(changes)} single changes shows otherwise."
+
+
+def _said(outcome: Outcome) -> str:
+    if outcome.larger in (EQUAL, UNKNOWN):
+        return {EQUAL: "both are equal in practice", UNKNOWN: "nothing can be told"}[outcome.larger]
+    return f"it is larger for {outcome.larger}"
+
+
+def _listed(parts: Sequence[str]) -> str:
+    """ "a, b and c".
+
+    >>> _listed(["a", "b", "c"]), _listed(["a"])
+    ('a, b and c', 'a')
+    """
+    return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else "".join(parts)
