@@ -48,7 +48,6 @@ def document(summary: Summary, content: Content) -> dict[str, Any]:
         "estimates": [row for comparison in summary.comparisons for row in _estimates(comparison)],
         "claims": claims_document(content.claims.ledger),
         "granularity": granularity_document(content.granularity) if content.granularity else None,
-        "claims": claims_document(content.claims.ledger),
         "paper_b": paper_b_document(content.paper_b) if content.paper_b else None,
         "differences": [_difference(found) for found in summary.differences],
     }
