@@ -10,10 +10,11 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from losscope.errors import MissingDependency
 from losscope.evaluation.labels import Labels
-from losscope.evaluation.ranking import Candidates, Ranking
+from losscope.evaluation.ranking import FEWEST, Candidates, Ranking
 from losscope.neighbors import level_of
 
 try:
@@ -21,7 +22,7 @@ try:
 except ImportError as missing:
     raise MissingDependency.of("faiss-cpu", "faiss", 'backend="faiss"') from missing
 
-SPARE = 4  # places beyond those asked for: itself, and room for a tie
+SPARE = 3  # places beyond those asked for: itself, and room for a tie
 DEEP = 64  # places beyond which the heaps of faiss cost more than a threshold
 TOGETHER = 32  # queries whose candidates' similarities are computed in one product
 GAP = 2  # levels by which the two arithmetics can differ, and more
@@ -33,20 +34,20 @@ class FaissRanking(Ranking):
     def __init__(self, queries: Tensor, gallery: Tensor, labels: tuple[Labels, Labels], own: Tensor | None) -> None:
         super().__init__(queries, gallery, labels, own)
         self.index = faiss.IndexFlatIP(self.gallery.shape[1])
-        self.index.add(self.gallery.cpu().numpy())
+        self.index.add(self.gallery[: self.shown].cpu().numpy())
 
     def _block(self, depth: int) -> int:
         return super()._block(depth) if depth > DEEP else 4096
 
     def _candidates(self, rows: Tensor, depth: Tensor, votes: int, tries: int) -> Candidates | None:
         deepest = max(int(depth.max()), votes)
-        if tries or deepest > DEEP or (votes and self.labeled < len(self.gallery)):
+        if tries or deepest > DEEP or (votes and self.labeled < self.shown):
             return super()._candidates(rows, depth, votes, tries)
-        places = min(deepest + SPARE, len(self.gallery))
+        places = min(deepest + SPARE, self.shown)
         theirs, items = self.index.search(self.queries[rows].cpu().numpy(), places)
         item = torch.from_numpy(items).to(rows.device)
         level = level_of(self._similarities(rows, item))
-        whole = places == len(self.gallery)  # nothing is left out
+        whole = places == self.shown  # nothing is left out
         beyond = level_of(torch.from_numpy(theirs[:, -1:]).to(rows.device)) + GAP
         kept = level > (-math.inf if whole else beyond)
         if self.own is not None:
@@ -61,6 +62,7 @@ class FaissRanking(Ranking):
         """Similarities (rows, places) from products of matrices, which round as those of all similarities do."""
         found = []
         for some, of in zip(torch.split(item, TOGETHER), torch.split(rows, TOGETHER), strict=True):
-            product = (self.points(of) @ self.gallery[some.reshape(-1)].T)[: len(of)]
+            columns = F.pad(some.reshape(-1), (0, max(0, FEWEST - some.numel())))
+            product = (self.points(of) @ self.gallery[columns].T)[: len(of), : some.numel()]
             found.append(product.reshape(len(of), *some.shape).diagonal(dim1=0, dim2=1).T)
         return torch.cat(found)

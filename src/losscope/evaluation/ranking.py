@@ -22,7 +22,7 @@ from losscope.types import OUTLIER
 SAMPLE = 2048  # columns that choose a level
 TILE = 2**21  # similarities at a time: 8 MB
 CANDIDATES = 2**21  # kept at a time
-FEWEST = 16  # rows of a product: those of one or a few rows may be summed in another order
+FEWEST = 16  # rows and columns of a product: one of fewer may be summed in another order, and tear ties apart
 EMPTY = 2**31 - 2  # key beyond a query's last candidate: below all levels once it is negated, and no hit
 BOTTOM = -(2.0**22)  # below the level of any similarity, above that of -inf
 
@@ -62,7 +62,9 @@ class Ranking:
     def __init__(self, queries: Tensor, gallery: Tensor, labels: tuple[Labels, Labels], own: Tensor | None) -> None:
         order = torch.randperm(len(gallery), generator=torch.Generator().manual_seed(0)).to(gallery.device)
         of_queries, of_gallery = labels
-        self.queries, self.gallery = queries, gallery[order]
+        self.queries, self.shown = queries, len(gallery)
+        self.gallery = gallery.new_zeros(max(len(gallery), FEWEST), gallery.shape[1])
+        torch.index_select(gallery, 0, order, out=self.gallery[: len(gallery)])
         self.labels: Labels = of_gallery.take(order) if isinstance(of_gallery, LabelSets) else of_gallery[order]
         self.own = None if own is None else order.argsort()[own]
         self.relevance = Relevance(of_queries, self.labels, self.own)
@@ -123,6 +125,7 @@ class Ranking:
             columns = self.gallery[start : start + width]
             product = similarities[: len(points) * len(columns)].view(len(points), len(columns))
             tile = torch.mm(points, columns.T, out=product)[: len(rows)]
+            tile[:, self.shown - start :] = -torch.inf
             if self.own is not None:
                 own = self.own[rows] - start
                 inside = ((own >= 0) & (own < len(columns))).nonzero().squeeze(1)
@@ -141,10 +144,10 @@ class Ranking:
                 (row, torch.arange(len(flat), device=row.device) + before[row], item, level_of(tile.view(-1)[flat]))
             )
             length += new
-            if voting and self.labeled < len(self.gallery):
+            if voting and self.labeled < self.shown:
                 voters += torch.bincount(row[self.voter[item]], minlength=len(rows))
         enough = length >= asked
-        if voting and self.labeled < len(self.gallery):
+        if voting and self.labeled < self.shown:
             enough &= voters >= voting
         row, place, item, level = (torch.cat(part) for part in zip(*kept, strict=True))
         return Candidates(row, place, item, level, length, enough)
