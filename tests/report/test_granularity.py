@@ -60,6 +60,11 @@ def of(write_record: Any, name: str = "coarse", *, seeds: int = 13, edit: Any = 
     return found
 
 
+def text(found: Granularity) -> str:
+    (answer,) = found.answers
+    return " ".join(answer.sentences)
+
+
 def cells(table: Table, label: str) -> tuple[str, ...]:
     (row,) = [row for group in table.groups for row in group.rows if row.label == label]
     return row.cells
@@ -104,19 +109,19 @@ def test_what_rises_together_is_said(write_record: Any) -> None:
         )
         for seed in range(13):
             assert one.association.values[seed] == pytest.approx(stats.spearmanr(kept[seed], recalls[seed]).statistic)
-    said = found.answers[0]
+    said = text(found)
     assert "fine labels explain 4.0 % (contrastive) to 30 % (info_nce), against 60 % of the raw input's" in said
     assert "The larger part of what every loss keeps is nuisance." in said
     assert "No loss is shown above the raw input (0.9" in said
-    assert said.count("so more of it goes with finer retrieval") == 3
+    assert said.count("goes with a larger") == 3
 
 
 def test_variance_that_does_not_help_is_said(write_record: Any) -> None:
     reversed_ = dict(zip(FINDS, [0.9, 0.7, 0.6, 0.5, 0.8, 0.55], strict=True))
     found = of(write_record, edit=fine(finds=reversed_))
     assert all(one.decision.verdict == "does not hold" for one in found.associations)
-    assert found.answers[0].count("so more of it goes with coarser retrieval") == 3
-    assert "contrastive, triplet, n_pair and sup_con are shown above the raw input (0.5" in found.answers[0]
+    assert text(found).count("goes with a smaller") == 3
+    assert "contrastive, triplet, n_pair and sup_con are shown above the raw input (0.5" in text(found)
 
 
 def test_information_and_nuisance_are_told_apart(write_record: Any) -> None:
@@ -125,9 +130,9 @@ def test_information_and_nuisance_are_told_apart(write_record: Any) -> None:
     assert (
         "The larger part of what is kept is information for triplet, nuisance for contrastive, info_nce and sup_con and not "
         "decided for n_pair. No information is shown in what contrastive keeps."
-    ) in found.answers[0]
+    ) in text(found)
     mostly = of(write_record, "mostly", edit=fine(shares=dict.fromkeys(SHARES, 0.8)))
-    assert "The larger part of what every loss keeps is information." in mostly.answers[0]
+    assert "The larger part of what every loss keeps is information." in text(mostly)
 
 
 def test_differences_are_paired_and_stand_where_they_stand(write_record: Any) -> None:
@@ -144,10 +149,10 @@ def test_differences_are_paired_and_stand_where_they_stand(write_record: Any) ->
     assert other
     assert one.decision.effect is not None
     assert one.decision.effect.mean == pytest.approx(np.mean([other.values[s] - base.values[s] for s in range(13)]))
-    assert found.answers[1].endswith(
+    assert (
         "(n = 13) and over the whole family of 4 differences, fine Recall@1 is higher for n_pair and info_nce, lower for "
         "triplet and equal in practice for sup_con."
-    )
+    ) in text(found)
     assert found.against is not None
     assert cells(found.against, "n_pair − contrastive")[1] == "larger"
     assert cells(found.against, "n_pair − contrastive")[-1] == "13"
@@ -157,14 +162,14 @@ def test_few_seeds_tell_nothing(write_record: Any) -> None:
     found = of(write_record, seeds=5)
     assert {one.standing for one in found.differences} == {"cannot tell"}
     assert {one.decision.verdict for one in found.associations} == {"cannot tell"}
-    assert "which tells nothing yet" in found.answers[0]
-    assert "fine Recall@1 is not decided for triplet, n_pair, info_nce and sup_con." in found.answers[1]
+    assert "may or may not go with" in text(found)
+    assert "fine Recall@1 is not decided for triplet, n_pair, info_nce and sup_con." in text(found)
 
 
 def test_few_losses_have_no_association(write_record: Any) -> None:
     found = of(write_record, losses=LOSSES[: FEWEST - 1])
     assert found.associations == ()
-    assert "Across" not in found.answers[0]
+    assert "Across" not in text(found)
 
 
 def test_losses_that_all_keep_the_same_have_no_association(write_record: Any) -> None:
@@ -175,7 +180,7 @@ def test_losses_that_all_keep_the_same_have_no_association(write_record: Any) ->
 def test_without_contrastive_there_is_nothing_to_differ_from(write_record: Any) -> None:
     found = of(write_record, losses=LOSSES[1:])
     assert (found.differences, found.against) == ((), None)
-    assert len(found.answers) == 1
+    assert "Against" not in text(found)
 
 
 def test_undefined_shares_are_left_out(write_record: Any) -> None:
@@ -204,7 +209,7 @@ def test_every_number_of_the_table_is_a_mean_of_rows(write_record: Any, values: 
     shown = cells(found.kept, "n_pair")
     for place, (name, item) in enumerate(
         (("fine_recall_at_k", 1), ("fine_recall_at_k_within_coarse", 1), ("fine_map_at_r", None), ("recall_at_k", 1),
-         ("within_coarse_variance", None), ("fine_explained_share_corrected", None), ("fine_explained_share", None))
+         ("within_coarse_variance", None), ("fine_explained_share_corrected", None))
     ):  # fmt: skip
         mean = np.mean(values(folder, **wanted, diagnostic=name, item=item))
         assert float(shown[place].split()[0]) == pytest.approx(mean, abs=6e-4)

@@ -13,7 +13,7 @@ from losscope.report.granularity.against import Against, against_contrastive
 from losscope.report.granularity.figure import kept_figure
 from losscope.report.granularity.kept import Together, associations, is_measured
 from losscope.report.granularity.tables import against_table, kept_table
-from losscope.report.granularity.words import LIMITS, answers, of_differences
+from losscope.report.granularity.words import LIMITS, Answer, answers
 from losscope.report.tables import Table
 from losscope.summary.types import Comparison, Summary
 
@@ -23,7 +23,7 @@ class Granularity:
     """All that a report says of it."""
 
     comparisons: tuple[Comparison, ...]
-    answers: tuple[str, ...]  # information or nuisance: some sentences for each comparison
+    answers: tuple[Answer, ...]  # information or nuisance: some sentences for each comparison
     associations: tuple[Together, ...]  # fine Recall@1 with what is kept, across the losses of each comparison
     kept: Table
     figures: tuple[Figure, ...]
@@ -39,11 +39,10 @@ def granularity(summary: Summary) -> Granularity | None:
         return None
     decisions = associations(comparisons)
     differences = against_contrastive(comparisons)
-    said = answers(comparisons, decisions)
     figures = (kept_figure(part, f"kept-{nth}") for nth, part in enumerate(comparisons, start=1))
     return Granularity(
         comparisons=comparisons,
-        answers=(*said, *of_differences(differences)),
+        answers=answers(comparisons, decisions, differences),
         associations=decisions,
         kept=kept_table(comparisons),
         figures=tuple(figure for figure in figures if figure),

@@ -11,7 +11,7 @@ from losscope.report.granularity import Granularity
 def granularity_document(found: Granularity) -> dict[str, Any]:
     """What the section says, with numbers; the estimates themselves stand among all others. Plain JSON types only."""
     return {
-        "answers": list(found.answers),
+        "answers": {one.title: list(one.sentences) for one in found.answers},
         "associations": [
             {
                 "dataset": one.comparison.dataset,

@@ -11,7 +11,6 @@ from losscope.summary.formatting import ABSENT, interval_text, span
 from losscope.summary.measures import (
     FINE_MAP,
     FINE_RECALL_1,
-    FINE_SHARE,
     FINE_SHARE_CORRECTED,
     FINE_WITHIN_1,
     RECALL_1,
@@ -19,7 +18,7 @@ from losscope.summary.measures import (
 )
 from losscope.summary.types import Comparison
 
-SHOWN = (FINE_RECALL_1, FINE_WITHIN_1, FINE_MAP, RECALL_1, WITHIN_COARSE, FINE_SHARE_CORRECTED, FINE_SHARE)
+SHOWN = (FINE_RECALL_1, FINE_WITHIN_1, FINE_MAP, RECALL_1, WITHIN_COARSE, FINE_SHARE_CORRECTED)
 
 
 def kept_table(comparisons: Sequence[Comparison]) -> Table:

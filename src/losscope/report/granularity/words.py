@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from losscope.report.granularity.against import Against
 from losscope.report.granularity.kept import LABELS, Together
@@ -15,6 +16,13 @@ from losscope.summary.types import Comparison
 
 HALF = 0.5
 
+STANDINGS = {
+    "larger": "higher",
+    "smaller": "lower",
+    "equal in practice": "equal in practice",
+    "cannot tell": "not decided",
+}
+
 LIMITS = (
     "Fine labels explain what lies along the centers of their classes. Detail of another kind (pose, a still finer class) "
     "counts as nuisance here, so the share is a floor of what the variance may be worth.",
@@ -24,10 +32,27 @@ LIMITS = (
 )
 
 
-def answers(comparisons: Sequence[Comparison], found: Sequence[Together]) -> tuple[str, ...]:
-    """For each comparison: what is kept, who finds fine classes, and whether the two go together."""
+@dataclass(frozen=True)
+class Answer:
+    """What is said of one comparison."""
+
+    title: str
+    sentences: tuple[str, ...]
+
+
+def answers(
+    comparisons: Sequence[Comparison], found: Sequence[Together], differences: Sequence[Against]
+) -> tuple[Answer, ...]:
+    """For each comparison: what is kept, who finds fine classes, who more than contrastive, and what goes together."""
     return tuple(
-        " ".join(part for part in (_shares(one), _retrieval(one), _associations(one, found)) if part)
+        Answer(
+            one.title,
+            tuple(
+                filter(
+                    None, [_shares(one), _retrieval(one), *_differences(one, differences), _associations(one, found)]
+                )
+            ),
+        )
         for one in comparisons
     )
 
@@ -36,7 +61,7 @@ def _shares(comparison: Comparison) -> str:
     of = {row: share for row in comparison.trained if (share := comparison.interval(row, FINE_SHARE_CORRECTED))}
     low, high = (choice(of, key=lambda row: of[row].mean) for choice in (min, max))
     said = (
-        f"{comparison.title}: of the variance that the losses keep within the classes they were trained on, fine labels "
+        "Of the variance that the losses keep within the classes they were trained on, fine labels "
         f"explain {_percent(of[low])} ({low.label}) to {_percent(of[high])} ({high.label})"
     )
     starts = [
@@ -85,43 +110,35 @@ def _associations(comparison: Comparison, found: Sequence[Together]) -> str:
     own = [one for one in found if one.comparison is comparison]
     if not own:
         return ""
-    told = [f"with the {LABELS[one.part]} {interval_text(one.association.interval)}, {_judged(one)}" for one in own]
+    told = [f"{_judged(one)} {LABELS[one.part]} ({interval_text(one.association.interval)})" for one in own]
     first = own[0].association
     return (
-        f"Across {first.variants} losses and variants, fine Recall@1 goes (Spearman's correlation within seeds, n = {first.n}): "
-        f"{'; '.join(told)}."
+        f"Across {first.variants} losses and variants, finer retrieval {listed(told)}; in brackets Spearman's correlation of fine "
+        f"Recall@1 with it within seeds, n = {first.n}."
     )
 
 
 def _judged(one: Together) -> str:
     decision = one.decision
     if decision.verdict == "cannot tell":
-        return "which tells nothing yet"
+        return "may or may not go with a larger"
     if decision.verdict == "holds":
-        return "so more of it goes with finer retrieval"
-    if decision.reason == "reversed":
-        return "so more of it goes with coarser retrieval"
-    return "so more of it does not go with finer retrieval"
+        return "goes with a larger"
+    return "goes with a smaller" if decision.reason == "reversed" else "does not go with a larger"
 
 
-def of_differences(found: Sequence[Against]) -> Iterator[str]:
+def _differences(comparison: Comparison, found: Sequence[Against]) -> Iterator[str]:
     """Who finds fine classes better than contrastive, by more than what is equal in practice."""
-    for comparison in dict.fromkeys(one.comparison.title for one in found):
-        own = [one for one in found if one.comparison.title == comparison and one.measure == FINE_RECALL_1]
-        if not own:
-            continue
+    of = [one for one in found if one.comparison is comparison and one.measure == FINE_RECALL_1]
+    for base in dict.fromkeys(one.base for one in of):
+        own = [one for one in of if one.base == base]
         told = [
-            f"{word} for {listed([one.subject.label for one in own if one.standing == standing])}"
-            for standing, word in (
-                ("larger", "higher"),
-                ("smaller", "lower"),
-                ("equal in practice", "equal in practice"),
-                ("cannot tell", "not decided"),
-            )
-            if any(one.standing == standing for one in own)
+            f"{word} for {listed(rows)}"
+            for standing, word in STANDINGS.items()
+            if (rows := [one.subject.label for one in own if one.standing == standing])
         ]
         yield (
-            f"{comparison}: against {own[0].base.label}, paired by seed (n = {own[0].decision.n}) and over the whole family of "
+            f"Against {base.label}, paired by seed (n = {own[0].decision.n}) and over the whole family of "
             f"{own[0].decision.family} differences, fine Recall@1 is {listed(told)}."
         )
 
