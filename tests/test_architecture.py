@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "losses": GROUND | {"distances"},
     "diagnostics": GROUND | {"neighbors"},
     "evaluation": GROUND | {"neighbors"},
-    "diagnosis": GROUND | {"distances", "neighbors", "data", "diagnostics", "evaluation", "statistics", "report"},
+    "diagnosis": GROUND | {"data", "diagnostics", "evaluation", "geometry", "report"},
     "geometry": GROUND | {"distances", "neighbors", "diagnostics"},
     "criterion": GROUND | {"losses"},
     "training": GROUND | {"distances", "cards", "table", "study", "data", "losses", "diagnostics", "evaluation"},

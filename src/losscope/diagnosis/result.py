@@ -38,6 +38,8 @@ class Diagnosis:
     rows: pa.Table
     measures: Mapping[str, Any] = field(default_factory=dict)  # further retrieval measures, by name
     geometry: Mapping[str, Any] = field(default_factory=dict)
+    map: Mapping[str, Any] = field(default_factory=dict)  # how x and y of the rows were made
+    failures: tuple[Mapping[str, Any], ...] = ()
     source: Mapping[str, Any] = field(default_factory=dict)
     gallery: Mapping[str, Any] | None = None
     reverse: Mapping[str, Any] | None = None
@@ -64,6 +66,8 @@ class Diagnosis:
             "effective_rank": self.effective_rank,
             "intervals": {name: dict(one) for name, one in self.intervals.items()},
             "geometry": dict(self.geometry),
+            "map": dict(self.map),
+            "failures": list(self.failures),
             "gallery": self.gallery,
             "reverse": self.reverse,
             "comparison": self.comparison,

@@ -37,8 +37,15 @@ EMBEDDING_KEYS = (
 LABEL_KEYS = ("labels", "label", "targets", "target", "classes", "class", "y")
 SEPARATOR = "::"
 """Between a file and the name of an array or column in it."""
+AS_FIRST = object()
+"""In place of labels: those of the first space."""
 CHUNK = 16_384
 """Rows that are looked at together."""
+
+
+def measured_by(similarity: Similarity) -> Literal["cosine", "euclidean"]:
+    """The distances by which geometry is measured: those of unit vectors under cosine, else of rows as they are."""
+    return "cosine" if similarity == "cosine" else "euclidean"
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +68,14 @@ def spaces(*given: tuple[Any, Any, str], class_names: Any = None) -> tuple[Class
     InvalidInput, MissingData.
     """
     found = [(*_embeddings(embeddings, what), labels, what) for embeddings, labels, what in given]
-    raw = [(_labels(labels, columns, what), f"labels of {what}") for _, columns, labels, what in found]
-    classes, encoded = encode(*raw, names=class_names)
+    raw = [
+        (_labels(labels, columns, what), f"labels of {what}")
+        for _, columns, labels, what in found
+        if labels is not AS_FIRST
+    ]
+    classes, own = encode(*raw, names=class_names)
+    each = iter(own)
+    encoded = [own[0] if labels is AS_FIRST else next(each) for *_, labels, _ in found]
     checked = []
     for (embeddings, columns, _, what), labels in zip(found, encoded, strict=True):
         if len(labels) != len(embeddings):

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from losscope.report.space.words import title
+
 Document = Mapping[str, Any]
 
 
@@ -45,21 +47,6 @@ def facts(document: Document) -> list[tuple[str, str]]:
         )
     ]
     return [*said, *(("note", note) for note in document["notes"])]
-
-
-def title(name: str) -> str:
-    """A measure as a reader knows it.
-
-    >>> title("recall_at_5"), title("map_at_r"), title("mrr")
-    ('Recall@5', 'MAP@R', 'MRR')
-    """
-    fixed = {"map_at_r": "MAP@R", "r_precision": "R-precision", "mrr": "MRR"}
-    if name in fixed:
-        return fixed[name]
-    stem, _, k = name.rpartition("_")
-    stems = {"recall_at": "Recall@", "precision_at": "Precision@", "ndcg_at": "nDCG@", "knn_accuracy": "k-NN accuracy, k = ",
-             "retrieved_share_at": "retrieved share@"}  # fmt: skip
-    return f"{stems[stem]}{k}" if stem in stems else name.replace("_", " ")
 
 
 def with_interval(estimate: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import re
+from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 from itertools import groupby
@@ -15,6 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from losscope.report.content import Content, glossary
+from losscope.report.figures import Figure
 from losscope.report.tables import Column
 
 
@@ -35,14 +37,19 @@ def _environment() -> Environment:
 
 
 def html(content: Content) -> str:
-    """The page, self-contained: it asks the network for nothing."""
+    """The page of studies."""
+    return page("report.html.j2", content.figures, content=content)
+
+
+def page(template: str, figures: Iterable[Figure], **shown: object) -> str:
+    """A page from its template, self-contained: it asks the network for nothing."""
     drawings = {
         f"{figure.anchor}-{nth}": {"data": panel.traces, "layout": panel.layout}
-        for figure in content.figures
+        for figure in figures
         for nth, panel in enumerate(figure.panels)
     }
-    return _environment().get_template("report.html.j2").render(
-        content=content,
+    return _environment().get_template(template).render(
+        **shown,
         style=_own("style.css"),
         script=_own("figures.js"),
         plots=packed(json.dumps(drawings, separators=(",", ":"), allow_nan=False).encode()),

@@ -8,6 +8,7 @@ comes back as a file of its numbers, everything else as Arrow, in a temporary fo
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 SECONDS, BYTES_PER_SECOND = 60.0, 5_000_000
 """Time that a file may take: a minute, and a second more for each 5 MB of it."""
+ALLOCATION = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "1"}
+"""Other allocators reserve a gigabyte of addresses before they use a byte: a limit would mean nothing."""
 
 
 def open_parquet(path: Path) -> Columns:
@@ -54,9 +57,10 @@ def open_parquet(path: Path) -> Columns:
 def _ask(path: Path, wanted: str, name: str, to: Path) -> dict[str, Any]:
     """What the reading process says. Raises InvalidInput if it refuses, dies or takes too long."""
     command = [sys.executable, "-m", "losscope.diagnosis.reading.parquet_process", str(path), wanted, name, str(to)]
+    environment = {**os.environ, **ALLOCATION}
     allowed = SECONDS + path.stat().st_size / BYTES_PER_SECOND
     try:
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=allowed, check=False)
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=allowed, check=False, env=environment)
     except subprocess.TimeoutExpired:
         raise InvalidInput(f"{path} could not be read within {allowed:.0f} s; expected a whole parquet file") from None
     return answer(path, ended.returncode, ended.stdout)

@@ -38,10 +38,7 @@ def respond(path: Path, wanted: str, name: str, to: Path) -> dict[str, Any]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    pa.set_memory_pool(pa.system_memory_pool())  # the others reserve more address space than they use
-    file = pq.ParquetFile(
-        path, pre_buffer=False, thrift_string_size_limit=1 << 26, thrift_container_size_limit=1 << 22
-    )
+    file = pq.ParquetFile(path, pre_buffer=False, thrift_string_size_limit=1 << 26, thrift_container_size_limit=1 << 22)
     if wanted == "names":
         return {"names": file.schema_arrow.names}
     kept = file.schema_arrow.field(name)  # KeyError names the column
@@ -75,7 +72,8 @@ def main(arguments: list[str]) -> None:
     """Print the answer."""
     path, wanted, name, to = Path(arguments[0]), arguments[1], arguments[2], Path(arguments[3])
     try:
-        import pyarrow.parquet  # noqa: F401  before the limit: what its code takes is not the file's
+        import pyarrow.compute  # before the limit: what its code takes is not the file's
+        import pyarrow.parquet  # noqa: F401
 
         limit_memory(path)
         said = respond(path, wanted, name, to)
