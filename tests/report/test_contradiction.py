@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from losscope.report import summarize
+from losscope.files import read_json
+from losscope.report import summarize, write_report
 from losscope.report.contradiction import Contradiction, contradiction
 from losscope.report.contradiction.outcomes import Outcome
 from losscope.report.contradiction.settings import levels, maps
@@ -263,3 +264,28 @@ def test_the_figure_has_a_panel_and_numbers_for_every_measure(planted: Any) -> N
     assert all(low >= 0 for low in bar["x"])
     assert figure.csv.count("\n") == 1 + 3 * (5 + 10 + 9)
     assert "n = 13 seeds" in figure.caption
+
+
+def test_the_report_shows_the_map_as_page_as_markdown_and_as_json(write_record: Any) -> None:
+    folder = write_record(protocols=PROTOCOLS, losses=LOSSES, seeds=SEEDS)
+    html, markdown = (path.read_text(encoding="utf-8") for path in write_report(folder))
+    document = read_json(folder / "report.json")["contradiction"]
+    found = contradiction(summarize(folder))
+    assert found is not None
+    for sentence in (*found.answers, *found.sentences, *found.limits):
+        assert sentence in markdown
+        assert sentence.replace("'", "&#39;") in html
+    assert 'href="#contradiction"' in html
+    assert len(document["outcomes"]) == len(found.outcomes) == 3 * 12
+    assert {row["of"] for row in document["shares"]} == {"families", "factors", "deciding"}
+    center = next(one for one in document["outcomes"] if one["levels"] == document["centers"]["synthetic"])
+    assert center["contrastive"] == {"protocol": "p1", "variant": "margin=1.0"}
+    assert center["triplet"] == {"protocol": "p1", "variant": "squared=false,margin=1.0"}
+    assert center["family"] == 12
+
+
+def test_a_report_without_a_map_is_silent_about_it(write_record: Any) -> None:
+    folder = write_record()
+    html = write_report(folder)[0].read_text(encoding="utf-8")
+    assert 'id="contradiction"' not in html
+    assert read_json(folder / "report.json")["contradiction"] is None

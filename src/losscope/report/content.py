@@ -13,6 +13,7 @@ from losscope.report.bands import bands_table
 from losscope.report.cards import LossCard, loss_cards
 from losscope.report.caveats import caveats
 from losscope.report.claims import Claims, claims_section
+from losscope.report.contradiction import Contradiction, contradiction
 from losscope.report.differences import differences_tables
 from losscope.report.figures import Figure
 from losscope.report.figures.plane import plane_figure
@@ -46,6 +47,7 @@ class Content:
     paper: Mapping[int, Table]
     paper_b: PaperB | None
     granularity: Granularity | None
+    contradiction: Contradiction | None
     unmeasured: frozenset[int]  # tables of paper A that hold nothing of a report on paper B, and wait to be opened
     planes: tuple[Figure, ...]
     variances: tuple[Figure, ...]
@@ -62,13 +64,23 @@ class Content:
         """All figures, in order."""
         of_paper_b = self.paper_b.figures if self.paper_b else ()
         kept = self.granularity.figures if self.granularity else ()
-        return *kept, *of_paper_b, *self.planes, *self.variances, *self.trainings, *filter(None, [self.response])
+        shares = self.contradiction.figure if self.contradiction else None
+        return (
+            *kept,
+            *filter(None, [shares]),
+            *of_paper_b,
+            *self.planes,
+            *self.variances,
+            *self.trainings,
+            *filter(None, [self.response]),
+        )
 
 
 def content(summary: Summary) -> Content:
     """Every part, computed from the summary."""
     found = findings(summary)
     of_paper_a, of_paper_b = paper_tables(summary), paper_b(summary)
+    of_settings = contradiction(summary)
     numbered = list(enumerate(summary.comparisons, start=1))
     datasets = [part.dataset for part in summary.comparisons]
     later = [nth for nth, part in numbered if part.dataset in datasets[: nth - 1]]
@@ -86,6 +98,7 @@ def content(summary: Summary) -> Content:
         paper=of_paper_a,
         paper_b=of_paper_b,
         granularity=granularity(summary),
+        contradiction=of_settings,
         unmeasured=frozenset(
             number for number, table in of_paper_a.items() if of_paper_b and not has_measurements(table)
         ),
@@ -93,7 +106,8 @@ def content(summary: Summary) -> Content:
             plane_figure(part, f"plane-{nth}")
             for nth, part in numbered
             if part.planes
-            and not (of_paper_b and nth in later)  # many losses: a picture of each once for each data set
+            # Many losses or settings: a picture of each once for each data set.
+            and not ((of_paper_b or of_settings) and nth in later)
         ),
         variances=tuple(variance_figure(part, f"variance-{nth}") for nth, part in numbered if part.class_variances),
         trainings=tuple(training_figure(part, f"training-{nth}") for nth, part in numbered if part.curves),

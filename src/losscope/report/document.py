@@ -8,6 +8,7 @@ from typing import Any
 from losscope.claims.document import claims_document
 from losscope.report.cards import cards_document
 from losscope.report.content import Content
+from losscope.report.contradiction.document import contradiction_document
 from losscope.report.granularity.document import granularity_document
 from losscope.report.paper_b.document import paper_b_document
 from losscope.report.strict.document import strict_document
@@ -47,6 +48,7 @@ def document(summary: Summary, content: Content) -> dict[str, Any]:
         "cards": cards_document(summary),
         "estimates": [row for comparison in summary.comparisons for row in _estimates(comparison)],
         "claims": claims_document(content.claims.ledger),
+        "contradiction": contradiction_document(content.contradiction) if content.contradiction else None,
         "granularity": granularity_document(content.granularity) if content.granularity else None,
         "paper_b": paper_b_document(content.paper_b) if content.paper_b else None,
         "differences": [_difference(found) for found in summary.differences],

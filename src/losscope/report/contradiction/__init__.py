@@ -19,6 +19,14 @@ from losscope.report.figures import Figure
 from losscope.report.tables import Table
 from losscope.summary.types import Summary
 
+LIMITS = (
+    "Settings were varied around one center, a few of them in pairs: what happens far from it, this does not say.",
+    "A margin, a sampler or a number of updates that is equal for both families is not the best one for each: nothing was tuned "
+    "here.",
+    "A contrastive run stands beside several triplet losses where it does not know what these vary (squared, mining): such "
+    "settings are no independent evidence on the contrastive side.",
+)
+
 
 @dataclass(frozen=True)
 class Contradiction:
@@ -31,6 +39,7 @@ class Contradiction:
     sentences: tuple[str, ...]  # how much the family explains, and what turns the result
     figure: Figure | None
     table: Table
+    limits: tuple[str, ...] = LIMITS
 
 
 def contradiction(summary: Summary) -> Contradiction | None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from losscope.report.contradiction.shares import FAMILY, NOISE, Shares, percent
+from losscope.report.contradiction.shares import DECOMPOSITIONS, FAMILY, NOISE, Shares, percent
 from losscope.report.figures import Figure, Panel, axis, csv_text, plain, short
 from losscope.report.tables import Column, Group, Row, Table
-from losscope.statistics import Interval
 from losscope.statistics.decomposition import INTERACTIONS
 from losscope.summary.formatting import span
 from losscope.summary.subjects import GRAYS, HUES
@@ -47,7 +46,14 @@ def _panel(found: Shares) -> Panel:
         "orientation": "h",
         "x": short(max(share.mean, 0.0) for share in parts.values()),
         "y": [plain(name) for name in parts],
-        "error_x": {"type": "data", "array": short(map(_half, parts.values())), "thickness": 1.2, "width": 3},
+        "error_x": {
+            "type": "data",
+            "symmetric": False,
+            "array": short(max(share.high or 0.0, 0.0) - max(share.mean, 0.0) for share in parts.values()),
+            "arrayminus": short(max(share.mean, 0.0) - max(share.low or 0.0, 0.0) for share in parts.values()),
+            "thickness": 1.2,
+            "width": 3,
+        },
         "marker": {"color": [COLORS.get(name, SETTINGS_COLOR) for name in parts]},
         "name": found.measure.label,
     }
@@ -61,10 +67,6 @@ def _panel(found: Shares) -> Panel:
         f"{found.dataset}: {found.measure.label}", f"Shares of the variance of {found.measure.label} on {found.dataset}: {said}",
         (bar,), layout,
     )  # fmt: skip
-
-
-def _half(share: Interval) -> float:
-    return 0.0 if share.high is None else share.high - share.mean
 
 
 def _table(found: Sequence[Shares], anchor: str) -> Table:
@@ -89,6 +91,6 @@ def _table(found: Sequence[Shares], anchor: str) -> Table:
 
 def _rows(found: Sequence[Shares]) -> Iterator[tuple[Any, ...]]:
     for one in found:
-        for kind in ("families", "factors", "deciding"):
+        for kind in DECOMPOSITIONS:
             for name, share in getattr(one, kind).shares.items():
                 yield one.dataset, one.measure.key, kind, name, share.n, share.mean, share.low, share.high

@@ -15,6 +15,8 @@ from losscope.summary.measures import Measure
 
 FAMILY, SETTING = "loss family", "setting"
 NOISE = (SEED, RESIDUAL)
+DECOMPOSITIONS = ("families", "factors", "deciding")
+"""Fields of `Shares`."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Shares:
 def shares(found: Map, outcomes: Sequence[Outcome]) -> Shares | None:
     """The shares of one measure on one data set, over the settings of `outcomes` and the seeds that all of them have.
 
-    None below three such seeds, where nothing varies, and for more factors than a decomposition takes.
+    None below five such seeds, where nothing varies, and for more factors than a decomposition takes.
     """
     values: dict[str, Mapping[int, float]] = {}
     levels: dict[str, Mapping[str, str]] = {}
