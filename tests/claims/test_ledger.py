@@ -92,6 +92,13 @@ def test_a_correlation_is_of_the_variants_within_a_seed(write_record: Any, value
     assert lines[0].ruling.p == pytest.approx(min(1.0, 2 * min(p)))
 
 
+def test_a_variant_that_has_hardly_begun_leaves_the_correlation_to_the_others(write_record: Any) -> None:
+    status = {("triplet", "margin=1.0,squared=true", seed): "failed" for seed in range(1, 13)}
+    found = entry(ledger(write_record(losses=MARGINS, seeds=13, status=status)), "variance_retrieves_finer")
+    assert {line.ruling.n for line in found.lines} == {13}
+    assert found.lines[0].label == "Recall@1 with intra-class variance: mean, 6 of 7 variants"
+
+
 def test_readings_pair_variants_of_equal_margin(write_record: Any) -> None:
     found = entry(ledger(write_record(losses=MARGINS)), "better_retrieval")
     assert [line.label for line in found.lines] == [

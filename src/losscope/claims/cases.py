@@ -149,14 +149,18 @@ def _associated(claim: Claim, comparison: Comparison, measure: Measure) -> Itera
     subjects = of_losses if claim.losses else list(comparison.trained)
     if len(subjects) < FEWEST:
         return  # two are always in line
-    estimates = [
+    measured = [
         (subject, one, two)
         for subject in subjects
         if (one := comparison.get(subject, measure)) and (two := comparison.get(subject, claim.beside))
     ]
-    kind = "losses" if claim.losses else "variants"
+    # One variant that has hardly begun would leave all others its few seeds.
+    whole = [entry for entry in measured if min(entry[1].n, entry[2].n) >= claim.seeds]
+    estimates = whole if len(whole) >= FEWEST else measured
+    of = f" of {len(subjects)}" if len(estimates) < len(subjects) else ""
+    kind = f"{len(estimates)}{of} {'losses' if claim.losses else 'variants'}"
     case = Case(
-        claim, comparison, measure, f"{claim.beside.label} with {measure.label}, {len(estimates)} {kind}", ("", ""), {},
+        claim, comparison, measure, f"{claim.beside.label} with {measure.label}, {kind}", ("", ""), {},
         tuple((subject, by) for subject, *_ in estimates for by in (measure, claim.beside)),
     )  # fmt: skip
     families = [subject.loss for subject, *_ in estimates]

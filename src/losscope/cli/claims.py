@@ -49,6 +49,9 @@ def _show(entry: Entry, *, lines: bool) -> None:
         parts.append(claim.note)
     out.print("  " + escape(" ".join(parts)), highlight=False)
     if lines and entry.lines:
+        out.print(
+            f"  [dim]{escape(claim.source)}. What would change it: {escape(claim.would_change)}[/dim]", highlight=False
+        )
         out.print(_table(entry))
 
 
