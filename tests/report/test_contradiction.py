@@ -245,7 +245,15 @@ def test_shares_find_what_was_planted(planted: Any) -> None:
     deciding = one.deciding.shares
     assert one.decisive[0] == "sampler"
     assert deciding["sampler"].mean > 3 * max(abs(deciding[name].mean) for name in ("labels", "updates", "margin"))
-    assert any(f"explains {round(100 * expected[FAMILY])} %" in sentence for sentence in found.sentences)
+    told = [round(100 * one.families.shares[name].mean) for name in (FAMILY, SETTING, INTERACTIONS)]
+    assert f"explains {told[0]} %" in found.sentences[0]
+    assert found.headline.startswith(
+        "Of the variance of Recall@1, intra-class variance and intra/inter ratio, the loss family"
+    )
+    for words, value in zip(
+        ("loss family alone explains", "settings alone explain", "makes of a setting explains"), told
+    ):
+        assert f"{words} {value} %" in found.headline
 
 
 def _value(arm: Any, seed: int) -> float:
@@ -272,7 +280,7 @@ def test_the_report_shows_the_map_as_page_as_markdown_and_as_json(write_record: 
     document = read_json(folder / "report.json")["contradiction"]
     found = contradiction(summarize(folder))
     assert found is not None
-    for sentence in (*found.answers, *found.sentences, *found.limits):
+    for sentence in (found.headline, *found.answers, *found.sentences, *found.limits):
         assert sentence in markdown
         assert sentence.replace("'", "&#39;") in html
     assert 'href="#contradiction"' in html

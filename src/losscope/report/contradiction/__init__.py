@@ -14,7 +14,7 @@ from losscope.report.contradiction.outcomes import MEASURES, Outcome, outcomes
 from losscope.report.contradiction.settings import Map, maps
 from losscope.report.contradiction.shares import Shares, shares
 from losscope.report.contradiction.tables import map_table
-from losscope.report.contradiction.words import answer, explained, turned
+from losscope.report.contradiction.words import answer, explained, headline, turned
 from losscope.report.figures import Figure
 from losscope.report.tables import Table
 from losscope.summary.types import Summary
@@ -35,6 +35,7 @@ class Contradiction:
     maps: tuple[Map, ...]
     outcomes: tuple[Outcome, ...]
     shares: tuple[Shares, ...]
+    headline: str  # what explains the results; empty where nothing could be decomposed
     answers: tuple[str, ...]  # who is ahead: one sentence for each measure of each data set
     sentences: tuple[str, ...]  # how much the family explains, and what turns the result
     figure: Figure | None
@@ -66,6 +67,7 @@ def contradiction(summary: Summary) -> Contradiction | None:
         maps=found,
         outcomes=tuple(outcome for of in by_measure.values() for outcome in of),
         shares=tuple(decomposed),
+        headline=headline(decomposed) if decomposed else "",
         answers=tuple(answers),
         sentences=tuple(sentences),
         figure=shares_figure(decomposed, "shares"),

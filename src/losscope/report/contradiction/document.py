@@ -14,6 +14,7 @@ from losscope.report.contradiction.shares import DECOMPOSITIONS, Shares
 def contradiction_document(shown: Contradiction) -> dict[str, Any]:
     """Answers, the center of every map, every difference with its verdict, and every share."""
     return {
+        "headline": shown.headline,
         "answers": list(shown.answers),
         "sentences": list(shown.sentences),
         "centers": {one.dataset: dict(one.center) for one in shown.maps},

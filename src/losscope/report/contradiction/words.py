@@ -14,6 +14,31 @@ NAMED = 3
 """Factors that a sentence names."""
 
 
+def headline(shares: Sequence[Shares]) -> str:
+    """What the loss family explains of each measure, what the settings, what both together, over all data sets."""
+    measures = list(dict.fromkeys(one.measure for one in shares))
+    whose = {
+        FAMILY: "the loss family alone",
+        SETTING: "settings alone",
+        INTERACTIONS: "what a family makes of a setting",
+    }
+    parts = []
+    for name, words in whose.items():
+        means = [[one.families.shares[name].mean for one in shares if one.measure == measure] for measure in measures]
+        verb = "explain" if name == SETTING else "explains"
+        parts.append(f"{words} {verb} {_listed([_range(of) for of in means])}")
+    return f"Of the variance of {_listed([measure.label for measure in measures])}, {'; '.join(parts)}{_respectively(measures)}."
+
+
+def _range(shares: Sequence[float]) -> str:
+    low, high = (max(round(100 * share), 0) for share in (min(shares), max(shares)))
+    return f"{low} %" if low == high else f"{low} to {high} %"
+
+
+def _respectively(measures: Sequence[object]) -> str:
+    return " (in this order)" if len(measures) > 1 else ""
+
+
 def answer(outcomes: Sequence[Outcome], shares: Shares | None) -> str:
     """Which family is ahead by this measure on one data set, in one sentence."""
     first, counts = outcomes[0], Counter(outcome.larger for outcome in outcomes)
