@@ -169,3 +169,39 @@ def test_any_damage_is_invalid_input_or_harmless(
     path.write_bytes(bytes(content))
     with suppress(InvalidInput):  # whatever else is raised fails the test
         assert read_arrays(path).keys() <= {"x", "y", "array"} or len(content)
+
+
+# coarse labels ------------------------------------------------------------------------------------------------
+
+
+def test_own_coarse_labels_are_trained_on(tmp_path: Path) -> None:
+    family = np.array(["cat", "dog"])[LABELS // 2]
+    np.savez(tmp_path / "mine.npz", features=FEATURES, label=LABELS, family=family)
+    data = load("features", path="mine.npz", coarse_key="family", folder=tmp_path)
+    assert (data.name, data.class_names) == ("features:mine/family", ("cat", "dog"))
+    plain = load("features", path="mine.npz", folder=tmp_path)
+    for name, split in data.splits.items():
+        np.testing.assert_array_equal(split.inputs, plain.splits[name].inputs)
+        np.testing.assert_array_equal(split.fine, plain.splits[name].labels)
+        np.testing.assert_array_equal(split.labels, plain.splits[name].labels // 2)
+
+
+@pytest.mark.parametrize(
+    ("family", "message"),
+    [
+        (LABELS, "mine.npz: each of the 4 coarse classes holds a single class"),
+        (LABELS / 2, "mine.npz: labels have the type float64"),
+        (np.arange(12) % 3, "fine class 0 lies in 3 classes"),
+        (np.zeros((12, 2), dtype=np.int64), "expected one of each a sample"),
+    ],
+)
+def test_coarse_labels_that_are_none_are_refused(tmp_path: Path, family: np.ndarray, message: str) -> None:
+    np.savez(tmp_path / "mine.npz", features=FEATURES, label=LABELS, family=family)
+    with pytest.raises(InvalidInput, match=message):
+        load("features", path="mine.npz", coarse_key="family", folder=tmp_path)
+
+
+def test_a_missing_coarse_array_is_named(tmp_path: Path) -> None:
+    np.savez(tmp_path / "mine.npz", features=FEATURES, label=LABELS)
+    with pytest.raises(InvalidInput, match="holds features, label; expected family"):
+        load("features", path="mine.npz", coarse_key="family", folder=tmp_path)

@@ -110,7 +110,7 @@ def test_what_rises_together_is_said(write_record: Any) -> None:
         for seed in range(13):
             assert one.association.values[seed] == pytest.approx(stats.spearmanr(kept[seed], recalls[seed]).statistic)
     said = text(found)
-    assert "fine labels explain 4.0 % (contrastive) to 30 % (info_nce), against 60 % of the raw input's" in said
+    assert "fine labels explain 4.0 % (contrastive) to 30 % (info_nce), against 60 % in the raw input" in said
     assert "The larger part of what every loss keeps is nuisance." in said
     assert "No loss is shown above the raw input (0.9" in said
     assert said.count("goes with a larger") == 3

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from losscope.data.coarse import Coarsened, several_only
 from losscope.data.dataset import Dataset, class_labels, finite_float32
 from losscope.data.folders import data_folder
 from losscope.data.notes import named
@@ -28,6 +29,7 @@ def features(
     labels_path: str | None = None,
     features_key: str | None = None,
     labels_key: str | None = None,
+    coarse_key: str | None = None,
     split: Literal["stratified_half", "given", Disjoint] = "stratified_half",
     class_split: ClassSplit = 0,
     limit: Limit = None,
@@ -38,7 +40,8 @@ def features(
     The name in tables is "features:FILE". `path` is relative to the working folder or the data folder. Keys name
     arrays or columns; without them the usual names are tried. `labels_path` is a second file for the labels:
     integers, or strings which become class names. "given" takes the boolean array `is_train`; `class_split` draws which
-    classes a class-disjoint split trains on. Raises MissingData, InvalidInput.
+    classes a class-disjoint split trains on. `coarse_key` names coarser labels beside the labels: they are trained on, and
+    the labels become fine ones. Raises MissingData, InvalidInput.
     """
     file = _find(path, folder)
     arrays = read_arrays(file)
@@ -57,13 +60,30 @@ def features(
     except InvalidInput as error:
         raise InvalidInput(f"{file}: {error}") from None
     return split_samples(
-        named(f"features:{file.stem}", "" if split == "stratified_half" else split, class_split=class_split),
+        named(
+            f"features:{file.stem}",
+            "" if split == "stratified_half" else split,
+            coarse=coarse_key,
+            class_split=class_split,
+        ),
         Samples(labels, lambda rows: Taken(inputs[rows], {"files": file.name}), None, class_names),
         parts_of(labels, split, class_split, lambda _: _within(split, file, {**label_arrays, **arrays}, labels)),
         split_protocol=split,
         class_split=class_split,
         limit=limit,
+        coarse=_coarse(label_file, label_arrays, coarse_key, labels) if coarse_key else None,
     )
+
+
+def _coarse(file: Path, arrays: dict[str, np.ndarray], key: str, fine: np.ndarray) -> Coarsened:
+    labels, names = _numbered(_pick(file, arrays, key, ()))
+    if labels.shape != fine.shape:
+        raise InvalidInput(f"{file} holds {key} {labels.shape} and labels {fine.shape}; expected one of each a sample")
+    try:
+        coarse = class_labels(labels)
+        return Coarsened(coarse, several_only(coarse, fine), names)
+    except InvalidInput as error:
+        raise InvalidInput(f"{file}: {error}") from None
 
 
 def _find(path: str, folder: Path | None) -> Path:
@@ -84,7 +104,7 @@ def _pick(file: Path, arrays: dict[str, np.ndarray], key: str | None, usual: Seq
             return arrays[name]
     raise InvalidInput(
         f"{file} holds {', '.join(sorted(arrays)) or 'nothing'}; expected {key or ' or '.join(usual)}; name "
-        "the array or column with features_key or labels_key"
+        "the array or column with features_key, labels_key or coarse_key"
     )
 
 

@@ -65,7 +65,7 @@ def _shares(comparison: Comparison) -> str:
         f"explain {_percent(of[low])} ({low.label}) to {_percent(of[high])} ({high.label})"
     )
     starts = [
-        f"{_percent(share)} of the {row.label}'s"
+        f"{_percent(share)} in the {row.label}"
         for kind in ("input", "untrained")
         if (row := comparison.reference(kind)) and (share := comparison.interval(row, FINE_SHARE_CORRECTED))
     ]
