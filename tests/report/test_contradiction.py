@@ -250,9 +250,8 @@ def test_shares_find_what_was_planted(planted: Any) -> None:
     assert found.headline.startswith(
         "Of the variance of Recall@1, intra-class variance and intra/inter ratio, the loss family"
     )
-    for words, value in zip(
-        ("loss family alone explains", "settings alone explain", "makes of a setting explains"), told
-    ):
+    said = ("loss family alone explains", "settings alone explain", "makes of a setting explains")
+    for words, value in zip(said, told, strict=True):
         assert f"{words} {value} %" in found.headline
 
 
