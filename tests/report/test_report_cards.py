@@ -10,9 +10,10 @@ import pytest
 
 from losscope.cards import CARDS, Composition, card
 from losscope.report import summarize, write_report
-from losscope.report.cards import composition, loss_cards, uses
+from losscope.report.cards import loss_cards, uses
 from losscope.report.content import content
 from losscope.study import Batch
+from losscope.summary.carded import composition
 from losscope.summary.formatting import number
 
 SEVEN = [{"name": name} for name in CARDS]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 
+from losscope.summary.carded import batches_of, cards_of
 from losscope.summary.formatting import number
-from losscope.summary.measures import INTER_TRAIN, INTRA, INTRA_TRAIN, KNN, LOSS, RECALL_1
+from losscope.summary.measures import INTER_TRAIN, INTRA, INTRA_CLEAN, INTRA_TRAIN, KNN, LOSS, RECALL_1
+from losscope.summary.reading import protocols
 from losscope.summary.subjects import Kind
 from losscope.summary.types import Summary
 
@@ -17,12 +19,12 @@ MEMORIZED = 2.0
 
 
 def below_input(summary: Summary) -> list[str] | None:
-    """Losses that retrieve or classify worse than the raw input."""
+    """Losses that retrieve or classify no better than the raw input."""
     return _below(summary, "input", "The input itself, without any training,")
 
 
 def below_untrained(summary: Summary) -> list[str] | None:
-    """Losses that retrieve or classify worse than the untrained network."""
+    """Losses that retrieve or classify no better than the untrained network."""
     return _below(summary, "untrained", "The untrained network")
 
 
@@ -36,16 +38,18 @@ def _below(summary: Summary, reference: Kind, whose: str) -> list[str] | None:
             if level is None or not means:
                 continue
             compared += 1
-            worse = [f"{subject.label} {number(mean)}" for subject, mean in means.items() if mean < level]
+            worse = [f"{subject.label} {number(mean)}" for subject, mean in means.items() if mean <= level]
             beaten += len(worse) == len(means)
             if worse:
-                said.append(f"{comparison.title}: {measure.label} {number(level)}, above {', '.join(worse)}.")
+                said.append(
+                    f"{comparison.title}: {measure.label} {number(level)}, at least as high as {', '.join(worse)}."
+                )
     if not compared:
         return None
     if not said:
         return []
     how_many = "every loss" if beaten else "some losses"
-    return [f"{whose} does better than {how_many} in {beaten or len(said)} of {compared} rankings (Recall@1 and k-NN accuracy "
+    return [f"{whose} does at least as well as {how_many} in {beaten or len(said)} of {compared} rankings (Recall@1 and k-NN accuracy "
             "of each comparison, means over seeds).", *said]  # fmt: skip
 
 
@@ -66,6 +70,28 @@ def memorized(summary: Summary) -> list[str]:
             f"{worst:.0f} times as loose on the evaluation split.", *said]  # fmt: skip
 
 
+def memorized_noise(summary: Summary) -> list[str] | None:
+    """Classes that are tighter under noisy labels than under the true ones."""
+    told = {name for name, protocol in protocols(summary.studies).items() if protocol.labels == "given"}
+    checked, said = 0, []
+    for comparison, subject, noisy in summary.trained_means(INTRA_TRAIN):
+        clean = comparison.mean(subject, INTRA_CLEAN)
+        if clean is None or comparison.protocol not in told:
+            continue
+        checked += 1
+        if noisy < clean:
+            said.append(
+                f"{comparison.title}, {subject.label}: {number(noisy)} under the labels as given, {number(clean)} under the true "
+                "ones."
+            )
+    if not checked:
+        return None
+    if not said:
+        return []
+    return ["The label noise was learned: classes of the training split are tighter under the wrong labels than under the true "
+            "ones.", *said]  # fmt: skip
+
+
 def near_simplex(summary: Summary) -> list[str]:
     """Class centroids as far apart as the unit sphere allows for classes this loose."""
     said = []
@@ -84,6 +110,29 @@ def near_simplex(summary: Summary) -> list[str]:
         return []
     return ["Some inter-class distances on the training split are at their ceiling, √(2C/(C-1)·(1-v)) on the unit sphere: "
             "no loss could separate classes further there.", *said]  # fmt: skip
+
+
+def collapsed(summary: Summary) -> list[str] | None:
+    """Losses that end at the value of total collapse."""
+    checked, said = 0, []
+    for comparison in summary.given:
+        for subject, card in cards_of(comparison).items():
+            mean = comparison.mean(subject, LOSS)
+            if mean is None:
+                continue
+            checked += 1
+            batch = batches_of(summary, comparison, card)
+            value = card.collapse_value(**batch.shape)
+            if abs(mean - value) < NEAR * value:
+                said.append(
+                    f"{comparison.title}, {subject.label}: ends at {number(mean)}; {number(value)} is its value when all "
+                    f"embeddings are one point ({batch})."
+                )
+    if not checked:
+        return None
+    if not said:
+        return []
+    return ["Some losses end where all embeddings are one point, or know nothing of the labels.", *said]
 
 
 def label_blind(summary: Summary) -> list[str] | None:

@@ -8,6 +8,14 @@ from losscope.summary.measures import LOSS
 from losscope.summary.types import Summary
 
 
+def damaged(summary: Summary) -> list[str]:
+    """Files that can't be read."""
+    if not summary.damaged:
+        return []
+    count = f"{len(summary.damaged)} groups of runs" if len(summary.damaged) > 1 else "1 group of runs"
+    return [f"{count} can't be read and are in no number of this report; all else is.", *summary.damaged]
+
+
 def unfinished(summary: Summary) -> list[str]:
     """Runs that are missing."""
     said = []

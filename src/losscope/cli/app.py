@@ -177,10 +177,10 @@ def table(
 
 @app.command("list")
 def list_(
-    what: Annotated[str, typer.Argument(help="losses, diagnostics, data, models or studies (default: all).")] = "all",
+    what: Annotated[str, typer.Argument(help="losses, diagnostics, data, models, studies or checks (default: all).")] = "all",
     as_json: AsJson = False,
 ) -> None:
-    """List what there is: losses, diagnostics, data sets, models, studies."""
+    """List what there is: losses, diagnostics, data sets, models, studies, checks."""
     from losscope.cli.listing import KINDS, listing
 
     entries = listing(what)

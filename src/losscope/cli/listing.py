@@ -1,4 +1,4 @@
-"""What there is to name in a study: losses, diagnostics, data sets, models, studies."""
+"""What there is to name: losses, diagnostics, data sets, models and studies, and the checks of a report."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from losscope.errors import UnknownName
 
-KINDS = ("losses", "diagnostics", "data", "models", "studies")
+KINDS = ("losses", "diagnostics", "data", "models", "studies", "checks")
 
 
 def listing(what: str) -> dict[str, list[dict[str, Any]]]:
@@ -68,6 +68,22 @@ def _studies() -> list[dict[str, Any]]:
     return [{"name": name, "summary": summary} for name, summary in shipped().items()]
 
 
+def _checks() -> list[dict[str, Any]]:
+    from losscope.checks import CHECKS
+
+    return [
+        {
+            "name": check.code,
+            "severity": check.severity,
+            "detects": check.detects,
+            "why": check.why,
+            "remedy": check.remedy,
+            "summary": f"{check.severity}: {check.detects}",
+        }
+        for check in CHECKS
+    ]
+
+
 def _first_line(thing: Any) -> str:
     return (thing.__doc__ or "").strip().splitlines()[0].strip()
 
@@ -78,4 +94,5 @@ _ENTRIES = {
     "data": _data,
     "models": _models,
     "studies": _studies,
+    "checks": _checks,
 }

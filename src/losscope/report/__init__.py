@@ -28,7 +28,7 @@ def write_report(folders: Sequence[Path | str] | Path | str, out: Path | str | N
     from losscope.report.content import content
     from losscope.report.document import document
 
-    summary = summarize(folders)
+    summary = summarize(folders, tolerant=True)
     shown = content(summary)
     folder = Path(out) if out is not None else paths(folders)[0]
     pages = folder / "report.html", folder / "report.md"

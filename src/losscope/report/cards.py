@@ -12,10 +12,11 @@ from losscope.cards.document import document
 from losscope.errors import InvalidInput
 from losscope.report.tables import Column, Group, Row, Table
 from losscope.study import Batch
+from losscope.summary.carded import card_of, composition, trained_classes
 from losscope.summary.formatting import ABSENT, number
 from losscope.summary.reading import protocols
 from losscope.summary.subjects import DASHES, Subject
-from losscope.summary.types import Comparison, Summary
+from losscope.summary.types import Summary
 
 
 @dataclass(frozen=True)
@@ -60,14 +61,13 @@ def _uses(summary: Summary) -> Iterator[Use]:
         for subject in comparison.shown:
             if subject.loss not in CARDS:
                 continue
-            card = CARDS[subject.loss]
             settings = comparison.hyperparameters[subject]
             others = seen.setdefault(subject, [])
             if settings not in others:
                 others.append(settings)
             nth = others.index(settings)
-            known = card.given(**{key: value for key, value in settings.items() if key in card.defaults})
-            batch = composition(protocol.batch if protocol else Batch(), _classes(comparison), card)
+            known = card_of(subject, settings)
+            batch = composition(protocol.batch if protocol else Batch(), trained_classes(comparison), known)
             dim = protocol.model.widths[-1] if protocol else None
             yield Use(_told_apart(subject, settings, nth), known, batch, dim)
 
@@ -79,29 +79,6 @@ def _told_apart(subject: Subject, settings: Mapping[str, Any], nth: int) -> Subj
     words = ", ".join(f"{key} = {value}" for key, value in settings.items())
     dash = DASHES[(DASHES.index(subject.dash) + nth) % len(DASHES)]
     return replace(subject, name=f"{subject.label} ({words})", dash=dash)
-
-
-def _classes(comparison: Comparison) -> int:
-    return max(2, comparison.classes.get("train", 0) or max(comparison.classes.values(), default=0))
-
-
-def composition(batch: Batch, classes: int, card: Card) -> Composition:
-    """The batches of a protocol for one loss; about, where samples are drawn without regard to their classes."""
-    one_tuple = batch.sampling != "all_in_batch" and not (batch.sampling == "customary" and card.kind == "anchor")
-    if card.kind == "pair" and batch.balance == "sides":
-        one_tuple = True  # for pairs both mean that half of the weight is on positives
-    if batch.classes and batch.per_class:
-        present, each = batch.classes, batch.per_class
-    else:
-        drawn = batch.terms if batch.draws_partners else batch.samples
-        each = max(2, round(drawn / classes))
-        present = max(2, drawn // each)
-    return Composition(
-        classes=classes,
-        per_class=each,
-        batch_classes=min(present, classes),
-        sampling="one_tuple" if one_tuple else "all_in_batch",
-    )
 
 
 def loss_cards(summary: Summary) -> tuple[LossCard, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from losscope.checks import document as findings_document
 from losscope.claims.document import claims_document
 from losscope.report.cards import cards_document
 from losscope.report.content import Content
@@ -23,15 +24,7 @@ def document(summary: Summary, content: Content) -> dict[str, Any]:
         "schema": SCHEMA_VERSION,
         "title": summary.title,
         "headline": {name: getattr(content.headline, name) for name in ("which", "how_much", "trust")},
-        "findings": [
-            {
-                "code": found.check.code,
-                "fired": found.fired,
-                "applies": found.applies,
-                "sentences": list(found.sentences),
-            }
-            for found in content.findings
-        ],
+        "findings": findings_document(content.findings),
         "studies": [
             {
                 "name": study.study.name,

@@ -179,6 +179,7 @@ def _about(dataset: Dataset, fingerprints: Mapping[int, str]) -> dict[str, Any]:
         "shares_classes": dataset.shares_classes,
         "source": dict(dataset.source),
         "samples": {name: len(split) for name, split in dataset.splits.items()},
+        "classes": {name: len({*split.labels.tolist()} - {OUTLIER}) for name, split in dataset.splits.items()},
         "fingerprints": {str(seed): value for seed, value in fingerprints.items()},
     }
 
