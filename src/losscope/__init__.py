@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from losscope import diagnostics, evaluation, losses
+    from losscope import claims, diagnostics, evaluation, losses
     from losscope.cards import card
     from losscope.criterion import Criterion
     from losscope.diagnosis.door import diagnose
@@ -33,6 +33,7 @@ _DOORS = {
     "Study": "losscope.study",
     "StudyResult": "losscope.sweep.drive",
     "card": "losscope.cards",
+    "claims": "losscope.claims",
     "compare": "losscope.summary.pairing",
     "diagnose": "losscope.diagnosis.door",
     "diagnostics": "losscope.diagnostics",
@@ -47,8 +48,8 @@ _DOORS = {
 }
 
 __all__ = [
-    "Criterion", "Loss", "LossTerms", "Monitor", "Study", "StudyResult", "card", "compare", "diagnose", "diagnostics", "evaluation",
-    "from_pml", "load_study", "losses", "parse_study", "run", "tap", "write_report",
+    "Criterion", "Loss", "LossTerms", "Monitor", "Study", "StudyResult", "card", "claims", "compare", "diagnose", "diagnostics",
+    "evaluation", "from_pml", "load_study", "losses", "parse_study", "run", "tap", "write_report",
 ]  # fmt: skip
 
 
