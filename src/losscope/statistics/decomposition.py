@@ -8,7 +8,7 @@ that no other one is confounded with; the residual is seed × variant. What vari
 is named interactions. Shares sum to 1 with the residual; a share that is 0 in truth may come out just below 0.
 
 Hays, "Statistics", 1963 (ω²); Lindeman, Merenda & Gold, "Introduction to Bivariate and Multivariate Analysis", 1980
-(all orders); intervals: leave one seed out, t(n - 1) (Tukey 1958).
+(all orders); intervals: leave one seed out, t(n - 1), on the scale of log(1 - ω²) (Tukey 1958).
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from losscope.errors import InvalidInput
 from losscope.statistics.intervals import LEVEL, Interval, t_quantile
 
 SEED, INTERACTIONS, RESIDUAL = "seed", "interactions", "residual"
+MINIMUM_COMMON = 5
+"""Seeds below which intervals that leave one out mean nothing."""
+
 MOST_FACTORS = 12
 """Every subset of the factors is fitted: 4,096 fits."""
 
@@ -46,27 +49,33 @@ def decompose(
     values   for each variant one value per seed; seeds that some variant lacks are left out
     levels   for each variant the level of each factor, every variant with the same factors
 
-    Raises InvalidInput for fewer than three common seeds or two variants, values that are not finite or do not vary,
+    Raises InvalidInput for fewer than five common seeds or two variants, values that are not finite or do not vary,
     factors that differ between variants or have one of the reserved names, and more than 12 factors.
     """
     seeds = sorted(set.intersection(*(set(of) for of in values.values()))) if values else []
-    if len(seeds) < 3 or len(values) < 2:
+    if len(seeds) < MINIMUM_COMMON or len(values) < 2:
         raise InvalidInput(f"{len(values)} variants with {len(seeds)} seeds in common; expected at least two variants and "
-                           "three seeds that all of them have")  # fmt: skip
+                           f"{MINIMUM_COMMON} seeds that all of them have")  # fmt: skip
     table = np.array([[of[seed] for of in values.values()] for seed in seeds], dtype=np.float64)
     if not np.isfinite(table).all() or np.ptp(table) == 0:
         raise InvalidInput("values are not finite, or all equal: there is no variance to explain")
     projections = _projections(values, levels)
     names = [*next(iter(levels.values())), SEED, INTERACTIONS, RESIDUAL]
-    whole = _shares(table, projections)
-    without = np.stack([_shares(np.delete(table, at, axis=0), projections) for at in range(len(seeds))])
+    whole = _unexplained(_shares(table, projections))
+    left_out = [np.delete(table, at, axis=0) for at in range(len(seeds))]
+    without = np.stack([_unexplained(_shares(part, projections)) for part in left_out])
     spread = np.sqrt((len(seeds) - 1) / len(seeds) * ((without - without.mean(0)) ** 2).sum(0))
     half = t_quantile(len(seeds) - 1, (1 + level) / 2) * spread
     shares = {
-        name: Interval(len(seeds), float(share), float(share - around), float(share + around))
-        for name, share, around in zip(names, whole, half, strict=True)
+        name: Interval(len(seeds), *(-math.expm1(bound) for bound in (log, log + around, log - around)))
+        for name, log, around in zip(names, whole, half, strict=True)
     }
     return Decomposition(shares, tuple(seeds), len(values))
+
+
+def _unexplained(shares: np.ndarray) -> np.ndarray:
+    """log(1 - share): its leave-one-out spread is steadier, and no interval passes 1."""
+    return np.asarray(np.log(np.maximum(1 - shares, 1e-15)))
 
 
 Subset = tuple[int, ...]
