@@ -62,7 +62,7 @@ def contradiction(summary: Summary) -> Contradiction | None:
             if parts:
                 decomposed.append(parts)
                 sentences.append(explained(parts))
-            sentences += turned(of)
+            sentences += filter(None, [turned(of)])
     return Contradiction(
         maps=found,
         outcomes=tuple(outcome for of in by_measure.values() for outcome in of),

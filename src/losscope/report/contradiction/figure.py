@@ -60,7 +60,7 @@ def _panel(found: Shares) -> Panel:
     said = "; ".join(f"{name} {percent(share)}" for name, share in parts.items())
     layout = {
         "bargap": 0.25,
-        "xaxis": axis("share of the variance", rangemode="tozero", tickformat=".0%"),
+        "xaxis": axis("share of the variance", range=[0, 1.01], tickformat=".0%"),
         "yaxis": {"autorange": "reversed", "tickfont": {"size": 11}},
     }
     return Panel(

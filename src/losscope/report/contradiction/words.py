@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from losscope.report.contradiction.outcomes import CONTRASTIVE_AHEAD, EQUAL, TRIPLET_AHEAD, UNKNOWN, Outcome
 from losscope.report.contradiction.shares import FAMILY, NOISE, SETTING, Shares, percent
@@ -55,9 +55,9 @@ def answer(outcomes: Sequence[Outcome], shares: Shares | None) -> str:
 
 
 def _tally(counts: Counter[str], settings: int) -> str:
-    parts = [f"larger for {family} in {counts[family]}" for family in (CONTRASTIVE_AHEAD, TRIPLET_AHEAD)]
-    parts += [f"{EQUAL} in {counts[EQUAL]}", f"can't be told in {counts[UNKNOWN]}"]
-    return f"Of {settings} settings it is {_listed(parts)}."
+    told = {family: f"larger for {family} in {counts[family]}" for family in (CONTRASTIVE_AHEAD, TRIPLET_AHEAD)}
+    told |= {EQUAL: f"{EQUAL} in {counts[EQUAL]}", UNKNOWN: f"not to be told in {counts[UNKNOWN]}"}
+    return f"Of {settings} settings it is {_listed([words for what, words in told.items() if counts[what]])}."
 
 
 def explained(shares: Shares) -> str:
@@ -74,21 +74,20 @@ def explained(shares: Shares) -> str:
     )
 
 
-def turned(outcomes: Sequence[Outcome]) -> Iterator[str]:
-    """Where the center stands, and which single change of it puts the other family ahead, or makes both equal."""
+def turned(outcomes: Sequence[Outcome]) -> str:
+    """Where the center stands, and which single change of it shows otherwise; empty without a center."""
     center = next((outcome for outcome in outcomes if not outcome.setting.away), None)
     if center is None or center.shown is None:
-        return
-    place = f"{center.dataset}, {center.measure.label}"
-    sides = center.measure.label, "−" if center.decision.region.scale == "absolute" else "/"
-    yield f"{place}: at the center {_said(center)} (contrastive {sides[1]} triplet {interval_text(center.shown)}, n = {center.decision.n})."
+        return ""
+    sign = "−" if center.decision.region.scale == "absolute" else "/"
+    numbers = f"contrastive {sign} triplet {interval_text(center.shown)}, n = {center.decision.n}"
+    place = f"{center.dataset}, {center.measure.label}: at the center {_said(center)} ({numbers})."
     changes = [outcome for outcome in outcomes if len(outcome.setting.away) == 1]
     other = [outcome for outcome in changes if outcome.larger not in (center.larger, UNKNOWN)]
     if other:
-        told = [f"{outcome.setting.title} ({_said(outcome)})" for outcome in other]
-        yield f"One change alone makes it otherwise: {_listed(told)}."
-    elif changes:
-        yield f"None of the {len(changes)} single changes shows otherwise."
+        told = _listed([f"{outcome.setting.title} ({_said(outcome)})" for outcome in other])
+        return f"{place} A single change of it shows otherwise: {told}."
+    return f"{place} None of the {len(changes)} single changes of it shows otherwise." if changes else place
 
 
 def _said(outcome: Outcome) -> str:
