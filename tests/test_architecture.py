@@ -69,6 +69,8 @@ ONLY_IN = {
     "sklearn": set(),
     "torchmetrics": set(),
     "pandas": set(),
+    "statsmodels": set(),
+    "baycomp": set(),
 }
 """Optional packages, and those of the tests alone, by the file that may import them."""
 
