@@ -13,7 +13,7 @@ from losscope.report import summarize, write_report
 from losscope.report.granularity import Granularity, granularity
 from losscope.report.granularity.kept import FEWEST, interval_of, parts
 from losscope.report.tables import Table
-from losscope.summary.measures import FINE_RECALL_1, FINE_SHARE_CORRECTED
+from losscope.summary.measures import FINE_RECALL_1, FINE_SHARE_CORRECTED, FINE_WITHIN_1
 
 LAST = 3
 LOSSES = [{"name": name} for name in ("contrastive", "triplet", "n_pair", "info_nce", "sup_con")]
@@ -96,14 +96,15 @@ def test_the_parts_are_products_run_by_run(write_record: Any) -> None:
 
 def test_what_rises_together_is_said(write_record: Any) -> None:
     found = of(write_record)
-    assert [one.part for one in found.associations] == ["variance", "information", "share"]
+    assert [one.part for one in found.associations] == ["variance", "information", "share"] * 2
+    assert [one.measure for one in found.associations] == [FINE_RECALL_1] * 3 + [FINE_WITHIN_1] * 3
     for one in found.associations:
         assert one.decision.verdict == "holds"
-        assert one.decision.family == 3
+        assert one.decision.family == 6
         recalls, kept = (
             [[values[seed] for values in of_losses] for seed in range(13)]
             for of_losses in (
-                [found.comparisons[0].get(row, FINE_RECALL_1).values for row in found.comparisons[0].trained],  # type: ignore[union-attr]
+                [found.comparisons[0].get(row, one.measure).values for row in found.comparisons[0].trained],  # type: ignore[union-attr]
                 [parts(found.comparisons[0], row)[one.part] for row in found.comparisons[0].trained],
             )
         )
@@ -113,14 +114,14 @@ def test_what_rises_together_is_said(write_record: Any) -> None:
     assert "fine labels explain 4.0 % (contrastive) to 30 % (info_nce), against 60 % in the raw input" in said
     assert "The larger part of what every loss keeps is nuisance." in said
     assert "No loss is shown above the raw input (0.9" in said
-    assert said.count("goes with a larger") == 3
+    assert said.count("goes with a larger") == 6
 
 
 def test_variance_that_does_not_help_is_said(write_record: Any) -> None:
     reversed_ = dict(zip(FINDS, [0.9, 0.7, 0.6, 0.5, 0.8, 0.55], strict=True))
     found = of(write_record, edit=fine(finds=reversed_))
     assert all(one.decision.verdict == "does not hold" for one in found.associations)
-    assert text(found).count("goes with a smaller") == 3
+    assert text(found).count("goes with a smaller") == 6
     assert "contrastive, triplet, n_pair and sup_con are shown above the raw input (0.5" in text(found)
 
 
@@ -226,7 +227,7 @@ def test_both_pages_and_json_carry_it(write_record: Any) -> None:
     assert '<section id="granularity">' in html
     assert '<a href="#granularity">' in html
     document = json.loads((folder / "report.json").read_text())["granularity"]
-    assert [one["verdict"] for one in document["associations"]] == ["holds"] * 3
+    assert [one["verdict"] for one in document["associations"]] == ["holds"] * 6
     assert len(document["differences"]) == 4 * 4
     keys = {row["measure"] for row in json.loads((folder / "report.json").read_text())["estimates"]}
     assert {FINE_RECALL_1.key, FINE_SHARE_CORRECTED.key} <= keys

@@ -16,6 +16,7 @@ def granularity_document(found: Granularity) -> dict[str, Any]:
             {
                 "dataset": one.comparison.dataset,
                 "protocol": one.comparison.protocol,
+                "measure": one.measure.key,
                 "part": one.part,
                 "spearman": asdict(one.association.interval),
                 "variants": one.association.variants,

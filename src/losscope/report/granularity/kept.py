@@ -8,7 +8,7 @@ from typing import Literal
 
 from losscope.errors import InvalidInput
 from losscope.statistics import Association, Contrast, Decision, Interval, association, decide, mean_interval
-from losscope.summary.measures import FINE_RECALL_1, FINE_SHARE_CORRECTED, WITHIN_COARSE
+from losscope.summary.measures import FINE_RECALL_1, FINE_SHARE_CORRECTED, FINE_WITHIN_1, WITHIN_COARSE, Measure
 from losscope.summary.subjects import Subject
 from losscope.summary.types import Comparison
 
@@ -26,15 +26,19 @@ LABELS: Mapping[Part, str] = {
 ASSOCIATED: tuple[Part, ...] = ("variance", "information", "share")
 """Nuisance is left out of the tests: it is nearly all of the variance wherever shares are small."""
 
+RETRIEVED = (FINE_RECALL_1, FINE_WITHIN_1)
+"""In the whole split a loss also gains by telling coarse classes apart; within the class it can't."""
+
 FEWEST = 4
 """Losses and variants from which a correlation across them is worth a look."""
 
 
 @dataclass(frozen=True)
 class Together:
-    """How fine Recall@1 goes with one part of what is kept, across the losses of one comparison."""
+    """How one measure of fine retrieval goes with one part of what is kept, across the losses of one comparison."""
 
     comparison: Comparison
+    measure: Measure
     part: Part
     association: Association
     decision: Decision
@@ -67,31 +71,30 @@ def interval_of(comparison: Comparison, subject: Subject, part: Part) -> Interva
 
 
 def associations(comparisons: Sequence[Comparison]) -> tuple[Together, ...]:
-    """Spearman correlations within seeds of fine Recall@1 with each part, all tested as one family.
+    """Spearman correlations within seeds of fine retrieval with each part, all tested as one family.
 
     Comparisons with too few losses, or without variation over them, are left out.
     """
     found = [
-        (comparison, part, one)
+        (comparison, measure, part, one)
         for comparison in comparisons
+        for measure in RETRIEVED
         for part in ASSOCIATED
-        if (one := _association(comparison, part)) is not None
+        if (one := _association(comparison, measure, part)) is not None
     ]
     family = [_contrast(*one) for one in found]
     return tuple(Together(*one, decision) for one, decision in zip(found, decide(family), strict=True))
 
 
-def _contrast(comparison: Comparison, part: Part, found: Association) -> Contrast:
+def _contrast(comparison: Comparison, measure: Measure, part: Part, found: Association) -> Contrast:
     return found.contrast(
-        f"{comparison.title}: fine Recall@1 rises with {LABELS[part]}",
+        f"{comparison.title}: {measure.label} rises with {LABELS[part]}",
         population="other seeds of these losses on this split",
     )
 
 
-def _association(comparison: Comparison, part: Part) -> Association | None:
-    recalls = {
-        subject: found.values for subject in comparison.trained if (found := comparison.get(subject, FINE_RECALL_1))
-    }
+def _association(comparison: Comparison, measure: Measure, part: Part) -> Association | None:
+    recalls = {subject: found.values for subject in comparison.trained if (found := comparison.get(subject, measure))}
     kept = {subject: values for subject in recalls if (values := parts(comparison, subject).get(part))}
     if len(kept) < FEWEST:
         return None

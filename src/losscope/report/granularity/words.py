@@ -10,7 +10,7 @@ from losscope.report.granularity.kept import LABELS, Together
 from losscope.report.headline import listed
 from losscope.statistics import Interval
 from losscope.summary.formatting import interval_text, number
-from losscope.summary.measures import FINE_RECALL_1, FINE_SHARE_CORRECTED
+from losscope.summary.measures import FINE_RECALL_1, FINE_SHARE_CORRECTED, FINE_WITHIN_1
 from losscope.summary.subjects import Subject
 from losscope.summary.types import Comparison
 
@@ -49,7 +49,7 @@ def answers(
             one.title,
             tuple(
                 filter(
-                    None, [_shares(one), _retrieval(one), *_differences(one, differences), _associations(one, found)]
+                    None, [_shares(one), _retrieval(one), *_differences(one, differences), *_associations(one, found)]
                 )
             ),
         )
@@ -106,16 +106,20 @@ def _retrieval(comparison: Comparison) -> str:
     return said
 
 
-def _associations(comparison: Comparison, found: Sequence[Together]) -> str:
-    own = [one for one in found if one.comparison is comparison]
-    if not own:
-        return ""
-    told = [f"{_judged(one)} {LABELS[one.part]} ({interval_text(one.association.interval)})" for one in own]
-    first = own[0].association
-    return (
-        f"Across {first.variants} losses and variants, finer retrieval {listed(told)}; in brackets Spearman's correlation of fine "
-        f"Recall@1 with it within seeds, n = {first.n}."
-    )
+def _associations(comparison: Comparison, found: Sequence[Together]) -> Iterator[str]:
+    for measure, words in (
+        (FINE_RECALL_1, "fine Recall@1"),
+        (FINE_WITHIN_1, "fine Recall@1 within the class, where telling coarse classes apart gains nothing,"),
+    ):
+        own = [one for one in found if one.comparison is comparison and one.measure == measure]
+        if not own:
+            continue
+        told = [f"{_judged(one)} {LABELS[one.part]} ({interval_text(one.association.interval)})" for one in own]
+        first = own[0].association
+        yield (
+            f"Across {first.variants} losses and variants, a higher {words} {listed(told)}; in brackets Spearman's correlation "
+            f"within seeds, n = {first.n}."
+        )
 
 
 def _judged(one: Together) -> str:
