@@ -11,19 +11,11 @@ from losscope.diagnosis.intervals import OVER_CLASSES, OVER_QUERIES, query_mean
 from losscope.diagnosis.labels import Classes
 from losscope.diagnosis.retrieving import Retrieved
 from losscope.diagnosis.space import Similarity, Space, measured_by
-from losscope.errors import InvalidInput
 from losscope.geometry import compare_spaces
 
 MEASURE = "map_at_r"
 """What decides which queries and classes got better or worse."""
 SHOWN = 20
-
-
-def check_pair(this: Space, other: Space) -> None:
-    """Raises InvalidInput unless both have the same rows."""
-    if len(this) != len(other):
-        raise InvalidInput(f"{len(this):,} rows of embeddings against {len(other):,}; expected the same rows in the same "
-                           "order in both, else no query can be paired")  # fmt: skip
 
 
 def paired(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from losscope.diagnosis.against import check_pair, paired
+from losscope.diagnosis.against import paired
 from losscope.diagnosis.describing import Described, described
 from losscope.diagnosis.failures import failures
 from losscope.diagnosis.intervals import OVER_CLASSES, OVER_QUERIES, QueryMean
@@ -100,7 +100,6 @@ def diagnose(
         reverse = _direction(back, back.means(shown.labels), shown)
     comparison = None
     if against is not None:
-        check_pair(space, rest[0])
         others = retrieve(rest[0], None, asked, ks=ks, **options)
         comparison = paired(space, rest[0], found, others, classes, similarity=similarity, seed=seed) | {
             "other": _summary(others.means(rest[0].labels), described(

@@ -77,10 +77,14 @@ def spaces(*given: tuple[Any, Any, str], class_names: Any = None) -> tuple[Class
     each = iter(own)
     encoded = [own[0] if labels is AS_FIRST else next(each) for *_, labels, _ in found]
     checked = []
-    for (embeddings, columns, _, what), labels in zip(found, encoded, strict=True):
+    for (embeddings, columns, given_labels, what), labels in zip(found, encoded, strict=True):
         if len(labels) != len(embeddings):
-            raise InvalidInput(f"{what}: {len(embeddings):,} rows of embeddings and {len(labels):,} labels; expected one "
-                               "label for each row")  # fmt: skip
+            if given_labels is AS_FIRST:
+                raise InvalidInput(f"{len(labels):,} rows of embeddings against {len(embeddings):,}; expected the same rows "
+                                   "in the same order in both, else no query can be paired")  # fmt: skip
+            raise InvalidInput(
+                f"{what}: {len(embeddings):,} rows of embeddings and {len(labels):,} labels; expected one label for each row"
+            )
         zero_rows = _check_rows(embeddings, what)
         checked.append(Space(embeddings, labels, columns.path.name if columns else "array", zero_rows))
     if len(classes) < 2:
