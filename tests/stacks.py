@@ -20,6 +20,7 @@ SAMPLINGS: dict[str, dict[str, Any]] = {
     "one_tuple": {"sampling": "one_tuple", "terms": 16},
     "one_tuple in the batch": {"sampling": "one_tuple", "partners": "batch", "samples": 16},
     "one_plus_one": {"sampling": "one_plus_one", "terms": 16},
+    "three tuples of an anchor": {"sampling": "one_plus_one", "counts": "anchors", "tuples_per_anchor": 3, "terms": 5},
     "customary": {"sampling": "customary", "partners": "batch", "classes": 3, "per_class": 4},
     "all_in_batch": {"sampling": "all_in_batch", "samples": 18},
     "all_in_batch, P x K": {"sampling": "all_in_batch", "classes": 3, "per_class": 4},
@@ -30,6 +31,7 @@ SAMPLINGS: dict[str, dict[str, Any]] = {
 
 OF_ONE_LOSS = {
     "one_plus_one": {"contrastive", "triplet"},  # for the others the same as "one_tuple"
+    "three tuples of an anchor": {"contrastive", "triplet"},
     "balanced": {"contrastive"},
     "semi_hard": {"triplet"},
     "batch_hard": {"triplet"},
