@@ -89,25 +89,30 @@ def _shortened(given: Tensor) -> Tensor:
     return found.div_(torch.where(longest > 0, longest, 1.0))
 
 
+def _centered(given: Tensor, reference: Tensor) -> Iterator[Tensor]:
+    """Some rows at a time, less the mean of the reference, in float64."""
+    total = sum((part.double().sum(0) for part in torch.split(reference, ROWS)), start=reference.new_zeros(()).double())
+    mean = total / len(reference)
+    return (part.double() - mean for part in torch.split(given, ROWS))
+
+
+def longest_of(queries: Tensor, gallery: Tensor | None) -> float:
+    """Length of the longest vector, once the gallery's mean is taken from all: m of Euclidean similarity."""
+    reference = queries if gallery is None else gallery
+    given = (queries,) if gallery is None else (queries, gallery)
+    return max(float(part.norm(dim=1).max()) for one in given for part in _centered(one, reference))
+
+
 def _lifted(queries: Tensor, gallery: Tensor | None) -> tuple[Tensor, Tensor]:
     reference = queries if gallery is None else gallery
-    mean = sum((part.double().sum(0) for part in torch.split(reference, ROWS)), start=reference.new_zeros(()).double())
-    mean = mean / len(reference)
-
-    def centered(given: Tensor) -> Iterator[Tensor]:
-        return (part.double() - mean for part in torch.split(given, ROWS))
-
-    longest = max(
-        float(part.norm(dim=1).max()) for given in (queries, gallery) if given is not None for part in centered(given)
-    )
-    scale = longest if longest > 0 else 1.0
+    scale = longest_of(queries, gallery) or 1.0
 
     def lifted(given: Tensor, *, asks: bool) -> Tensor:
         found = torch.ones(len(given), given.shape[1] + 2, dtype=torch.float32, device=given.device)
-        for start, part in zip(range(0, len(given), ROWS), centered(given), strict=True):
+        for start, part in zip(range(0, len(given), ROWS), _centered(given, reference), strict=True):
             rows = found[start : start + ROWS]
             rows[:, :-2] = (part / scale).float()
             rows[:, -1 if asks else -2] = -rows[:, :-2].double().square().sum(1).float() / 2
         return found
 
-    return lifted(queries, asks=True), lifted(queries if gallery is None else gallery, asks=False)
+    return lifted(queries, asks=True), lifted(reference, asks=False)
