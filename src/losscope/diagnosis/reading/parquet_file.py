@@ -36,12 +36,9 @@ def open_parquet(path: Path) -> Columns:
     names = tuple(_ask(path, "names", "", Path())["names"])
 
     def take(name: str) -> pa.ChunkedArray:
-        import pyarrow as pa
-
         with tempfile.TemporaryDirectory(prefix="losscope-") as folder:
             _ask(path, "column", name, Path(folder) / "column.arrow")
-            with pa.OSFile(str(Path(folder) / "column.arrow")) as file:
-                return pa.ipc.open_file(file).read_all().column(0)
+            return written(Path(folder) / "column.arrow")
 
     def matrix(name: str) -> np.ndarray:
         folder = Path(tempfile.mkdtemp(prefix="losscope-"))
@@ -64,6 +61,14 @@ def _ask(path: Path, wanted: str, name: str, to: Path) -> dict[str, Any]:
     except subprocess.TimeoutExpired:
         raise InvalidInput(f"{path} could not be read within {allowed:.0f} s; expected a whole parquet file") from None
     return answer(path, ended.returncode, ended.stdout)
+
+
+def written(path: Path) -> pa.ChunkedArray:
+    """The column that the reading process wrote."""
+    import pyarrow as pa
+
+    with pa.OSFile(str(path)) as file:
+        return pa.ipc.open_file(file).read_all().column(0)
 
 
 def answer(path: Path, code: int, said: str) -> dict[str, Any]:

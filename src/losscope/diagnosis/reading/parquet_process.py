@@ -46,6 +46,7 @@ def respond(path: Path, wanted: str, name: str, to: Path) -> dict[str, Any]:
     if wanted == "column":
         with pa.OSFile(str(to), "wb") as sink, pa.ipc.new_file(sink, pa.schema([kept])) as writer:
             for batch in batches:
+                batch.validate(full=True)  # text that is no UTF-8, offsets that lead nowhere
                 writer.write_batch(batch)
         return {}
     return _write_matrix(path, name, batches, to)

@@ -35,11 +35,14 @@ def open_csv(path: Path) -> Columns:
             parse_options=csv.ParseOptions(delimiter=separator),
             convert_options=csv.ConvertOptions(strings_can_be_null=True, timestamp_parsers=[csv.ISO8601]),
         )
-    except (pa.ArrowException, OSError, ValueError, UnicodeDecodeError) as error:
+        columns = from_table(path, table)  # decodes the names in the header
+    except InvalidInput:
+        raise
+    except (pa.ArrowException, OSError, ValueError) as error:  # among them what is no UTF-8
         said = " ".join(str(error).split())[:300]
         raise InvalidInput(f"{path} can't be read ({said}); expected text in UTF-8 with the same columns in each "
                            "line") from None  # fmt: skip
-    return from_table(path, table)
+    return columns
 
 
 def open_lines(path: Path) -> Columns:
