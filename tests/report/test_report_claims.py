@@ -42,6 +42,7 @@ def test_page_markdown_and_json_carry_the_same_ledger(write_record: Any) -> None
 
 def test_the_ledger_follows_the_overview_and_verdicts_are_words_with_a_color(write_record: Any) -> None:
     page = write_report(write_record(seeds=13))[0].read_text()
+    assert "No claim can be decided" not in page
     assert re.findall(r'<section id="(\w+)"', page)[:3] == ["answers", "measures", "claims"]
     found = set(re.findall(r'<strong class="verdict (\w+)">([^<]+)</strong>', page))
     assert {word for word, _ in found} >= {"holds", "cannot", "does"}
@@ -79,7 +80,10 @@ def test_too_many_contrasts_leave_the_rare_verdicts_on_the_page(write_record: An
 
 @pytest.mark.parametrize("seeds", [2, 5])
 def test_few_seeds_tell_nothing(write_record: Any, seeds: int) -> None:
-    shown = claims_section(summarize(write_record(seeds=seeds)))
+    folder = write_record(seeds=seeds)
+    shown = claims_section(summarize(folder))
+    said = f"No claim can be decided: n = {seeds} paired seeds, verdicts need 13."
+    assert all(said in path.read_text() for path in write_report(folder))
     (group,) = [group for group in shown.verdicts.groups if group.label.startswith("paper A")]
     assert {row.cells[0] for row in group.rows} == {"cannot tell"}
     few = f"{seeds} paired seeds; a verdict needs 13."

@@ -144,8 +144,8 @@ class Entry:
 
     @property
     def n(self) -> tuple[int, int] | None:
-        """The fewest and the most paired seeds of its lines; None without lines."""
-        seeds = [line.ruling.n for line in self.lines]
+        """The fewest and the most paired seeds of the lines that compare any; None where none does."""
+        seeds = [line.ruling.n for line in self.lines if line.ruling.n]
         return (min(seeds), max(seeds)) if seeds else None
 
     @property

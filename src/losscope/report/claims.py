@@ -33,6 +33,16 @@ class Claims:
     unspoken: tuple[str, ...]  # claims that nothing in the record speaks of
     printed: Table
 
+    @property
+    def undecided(self) -> str:
+        """Why not a single claim can be decided, in a sentence; empty if one is, or nothing was compared."""
+        if not self.contrasts or any(line.verdict != "cannot tell" for line in self.ledger.lines):
+            return ""
+        most = max((entry.n[1] for entry in self.ledger.entries if entry.n), default=0)
+        if most < MINIMUM_SEEDS:
+            return f"No claim can be decided: n = {most} paired seeds, verdicts need {MINIMUM_SEEDS}."
+        return "No claim can be decided: every interval reaches across the edge of its region of practical equivalence."
+
 
 def claims_section(summary: Summary) -> Claims:
     """The ledger of a summary, as tables."""
