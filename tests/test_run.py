@@ -307,6 +307,17 @@ def test_a_dry_run_draws_the_data_of_a_seed_once_for_all_groups(
     assert all(steps["b", loss] == 2 * steps["a", loss] for loss in ("contrastive", "triplet"))
 
 
+def test_a_dry_run_counts_what_is_measured_too(tmp_path: Path) -> None:
+    """Epochs with everything measured take longer than those with little, at equal steps."""
+    protocols = [{"name": "all", "epochs": 40}, {"name": "few", "epochs": 40, "evaluate_every": 40}]
+    found = estimate(study(protocol=protocols, loss=[{"name": "contrastive"}]), tmp_path, Place(), jobs=1)
+    steps = {row.protocol: row.steps for row in found.rows}
+    seconds = {row.protocol: row.cpu_seconds for row in found.rows}
+    assert steps["all"] == steps["few"]
+    assert seconds["all"] > seconds["few"] > 0
+    assert found.wall_seconds >= sum(seconds.values())
+
+
 def test_an_unknown_device_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="device 'gpu' can't be used"):
         losscope.run(study(), tmp_path / "out", device="gpu", jobs=1)

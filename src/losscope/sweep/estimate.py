@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,9 @@ import torch
 
 from losscope.data.dataset import Dataset
 from losscope.study import Cell, Study
+from losscope.sweep.measuring import measuring_seconds
 from losscope.sweep.plan import plan
 from losscope.training.run import INPUTS, Place, Progress, Unit, build_stack, load_datasets
-
-FORWARD_SHARE = 1 / 3
-"""Share of a training step that a forward pass takes: what embedding a sample for measuring costs."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +59,13 @@ class Estimate:
 
 
 def estimate(study: Study, folder: Path, place: Place, jobs: int, loading: Progress | None = None) -> Estimate:
-    """Plan a study without writing anything, and time one step of each group (after one to warm up)."""
+    """Plan a study without writing anything; time one step of each group (after two to warm up), and what is measured."""
     planned = plan(study, folder, place, loading)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     known: dict[str, tuple[int, float]] = {}  # groups of one cell take equally long
     loaded: dict[str, dict[int, Dataset]] = {}
+    measuring: dict[str, float] = {}  # of one run; no matter of the loss
     rows = []
     try:
         for unit in planned.units:
@@ -77,7 +75,7 @@ def estimate(study: Study, folder: Path, place: Place, jobs: int, loading: Progr
             shared["variant"] = "; ".join(dict.fromkeys(unit.group["variants"]))
             runs = len(unit.cell.seeds)
             if (key := f"{shared} {runs}") not in known:
-                known[key] = _measured(unit, _datasets(unit.cell, place, loaded), place)
+                known[key] = _measured(unit, _datasets(unit.cell, place, loaded), place, measuring)
             steps, seconds = known[key]
             rows.append(
                 UnitEstimate(**shared, runs=runs, epochs=unit.cell.protocol.epochs, steps=steps, cpu_seconds=seconds)
@@ -96,8 +94,9 @@ def _datasets(cell: Cell, place: Place, loaded: dict[str, dict[int, Dataset]]) -
     return [of_seeds[seed] for seed in cell.seeds]
 
 
-def _measured(unit: Unit, datasets: list[Dataset], place: Place) -> tuple[int, float]:
-    """Steps of all epochs, and CPU seconds for training and for embedding every split after every epoch."""
+def _measured(unit: Unit, datasets: list[Dataset], place: Place, measuring: dict[str, float]) -> tuple[int, float]:
+    """Steps of all epochs, and CPU seconds for training and for measuring."""
+    protocol = unit.cell.protocol
     stack = build_stack(unit.cell, datasets, place, unit.choices)
     steps = list(stack.sampler.epoch(1))
     for step in steps[:2]:  # the first calls of a process pay for memory and kernels
@@ -105,11 +104,8 @@ def _measured(unit: Unit, datasets: list[Dataset], place: Place) -> tuple[int, f
     started = time.process_time()
     stack.train_step(steps[0])
     seconds = time.process_time() - started
-    embedded = sum(len(split) for split in _distinct(datasets[0].splits))
-    per_epoch = len(steps) + FORWARD_SHARE * embedded / steps[0].rows.shape[1]
-    epochs = unit.cell.protocol.epochs
-    return len(steps) * epochs, seconds * per_epoch * epochs
-
-
-def _distinct(splits: Mapping[str, Any]) -> list[Any]:
-    return list({id(split.inputs): split for split in splits.values()}.values())
+    when = protocol.epochs, protocol.evaluate_at, protocol.evaluate_every
+    if (key := repr((unit.cell.data, protocol.model, *when))) not in measuring:
+        measuring[key] = measuring_seconds(stack, datasets, protocol, place.device)
+    whole = len(steps) * protocol.epochs
+    return whole, seconds * whole + measuring[key] * len(unit.cell.seeds)
