@@ -92,7 +92,8 @@ def test_intervals_cover_the_true_variance(rows: int, decay: float) -> None:
     noise = torch.randn(2000, rows, 24, generator=torch.Generator().manual_seed(rows), dtype=torch.float64) * scales
     low, high = variance_intervals(moments_of(noise.flatten(0, 1), torch.arange(2000).repeat_interleave(rows)))
     true = float(scales.square().sum())
-    assert np.mean((low <= true) & (true <= high)) == pytest.approx(0.95, abs=0.02)
+    covered = np.mean((low <= true) & (true <= high))
+    assert 0.935 <= covered <= 0.98  # wider than need be with three rows in few directions
 
 
 def test_intervals_without_variance_or_with_one_row() -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from losscope.geometry.moments import Moments
 from losscope.geometry.rows import Rows
 from losscope.geometry.spectrum import eigenvalues
-from losscope.geometry.splitting import holm, looked_at, split_gain, split_null, split_p
+from losscope.geometry.splitting import holm, looked_at, split_gain, split_nulls, split_p
 from losscope.geometry.variance import centroid_distances, variance_intervals
 from losscope.seeds import generator
 
@@ -97,7 +97,7 @@ def _splits(rows: Rows, moments: Moments, seed: int) -> tuple[np.ndarray, np.nda
     draw = generator(seed, "geometry", "split rows")
     for size in sorted({*sizes[spread].tolist()} - {0}):
         places = ((sizes == size) & spread).nonzero().squeeze(1)
-        nulls = split_null(size, spectrum, seed)
+        nulls = split_nulls(size, spectrum, seed)
         for some in places.split(64):
             chosen = torch.cat([_drawn(order, starts[at], int(moments.counts[at]), size, draw) for at in some.tolist()])
             gains = split_gain(rows.take(chosen).view(len(some), size, rows.dim))
