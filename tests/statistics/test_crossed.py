@@ -69,6 +69,8 @@ def test_order_of_queries_seeds_and_losses_does_not_matter() -> None:
     swapped = crossed_interval(rows, 0 * rows, labels).interval
     assert (moved.low, moved.high) == (pytest.approx(plain.low), pytest.approx(plain.high))
     assert (swapped.low, swapped.high) == (pytest.approx(plain.negated.low), pytest.approx(plain.negated.high))
+    named = crossed_interval(0 * rows, rows, [f"class {label}" for label in labels]).interval
+    assert (named.low, named.high) == (pytest.approx(plain.low), pytest.approx(plain.high))
     again = crossed_bootstrap(0 * rows, rows, labels, seeds="fixed", draws=300)
     assert again == crossed_bootstrap(0 * rows, rows, labels, seeds="fixed", draws=300)
 
@@ -100,6 +102,8 @@ def test_damaged_tables_are_refused() -> None:
         crossed_interval(rows, rows[:, 1:], labels)
     with pytest.raises(InvalidInput, match="a label for each query"):
         crossed_interval(np.zeros((0, 0)), np.zeros((0, 0)), [])
+    with pytest.raises(InvalidInput, match="no table of numbers"):
+        crossed_interval([[1.0], [1.0, 2.0]], rows, labels)
     broken = rows.copy()
     broken[0, 0] = np.nan
     with pytest.raises(InvalidInput, match="without a relevant item"):

@@ -14,7 +14,7 @@ Pigeonhole Bootstrap", 2007; Cameron, Gelbach & Miller, "Robust Inference with M
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -56,7 +56,7 @@ class _Table:
 
 
 def crossed_interval(
-    first: Any, second: Any, labels: Sequence[int], *, seeds: Treatment = "drawn", classes: Treatment = "drawn",
+    first: Any, second: Any, labels: Sequence[Hashable], *, seeds: Treatment = "drawn", classes: Treatment = "drawn",
     level: float = LEVEL,
 ) -> CrossedDifference:  # fmt: skip
     """The two-way jackknife interval of the mean of `second - first`.
@@ -87,7 +87,7 @@ def crossed_interval(
 
 
 def crossed_bootstrap(
-    first: Any, second: Any, labels: Sequence[int], *, seeds: Treatment = "drawn", classes: Treatment = "drawn",
+    first: Any, second: Any, labels: Sequence[Hashable], *, seeds: Treatment = "drawn", classes: Treatment = "drawn",
     draws: int = 2000, level: float = LEVEL, generator_seed: int = 0,
 ) -> CrossedDifference:  # fmt: skip
     """The crossed bootstrap interval; arguments and errors as in `crossed_interval`, but 20 drawn seeds at least.
@@ -127,12 +127,18 @@ def _jackknife(sums: np.ndarray, sizes: np.ndarray) -> float:
     return float((len(sums) - 1) / len(sums) * ((without - without.mean()) ** 2).sum())
 
 
-def _table(first: Any, second: Any, labels: Sequence[int], method: str, seeds: Treatment, classes: Treatment) -> _Table:
-    one, other, of = (np.asarray(part, dtype=np.float64) for part in (first, second, labels))
+def _table(
+    first: Any, second: Any, labels: Sequence[Hashable], method: str, seeds: Treatment, classes: Treatment
+) -> _Table:
+    try:
+        one, other = (np.asarray(part, dtype=np.float64) for part in (first, second))
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"hits are no table of numbers ({error}); expected (seeds, queries)") from None
+    of = np.asarray(labels)
     if one.ndim != 2 or one.shape != other.shape or of.shape != one.shape[1:] or not one.size:
         raise InvalidInput(f"shapes are {one.shape} and {other.shape} with {of.shape} labels; expected (seeds, queries) twice "
                            "and a label for each query")  # fmt: skip
-    if not (np.isfinite(one).all() and np.isfinite(other).all() and np.isfinite(of).all()):
+    if not (np.isfinite(one).all() and np.isfinite(other).all()):
         raise InvalidInput("there are values that are not finite; leave out queries without a relevant item")
     order = np.argsort(of, kind="stable")
     sizes = np.unique(of, return_counts=True)[1]
