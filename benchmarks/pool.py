@@ -31,7 +31,7 @@ Pool = dict[str, dict[str, list[float]]]
 """For each diagnostic and loss, one value for each seed, seeds in order."""
 
 
-def train(folder: Path) -> Pool:
+def train(folder: Path, jobs: int | None = None) -> Pool:
     """Train the pool into `folder` and read its measures."""
     study = losscope.parse_study(
         {
@@ -55,7 +55,7 @@ def train(folder: Path) -> Pool:
             ],
         }
     )
-    losscope.run(study, folder)
+    losscope.run(study, folder, jobs=jobs)
     pool: dict[str, dict[str, dict[int, float]]] = {name: {} for name in MEASURES}
     for row in read_measurements(folder).to_pylist():
         name = row["diagnostic"]
@@ -72,9 +72,11 @@ def main() -> None:
         prog="python -m benchmarks.pool", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=Path("benchmarks/pool.json"), help="where the values go")
+    parser.add_argument("--folder", type=Path, help="where the runs go, to resume them (default: nowhere)")
+    parser.add_argument("--jobs", type=int, help="processes (default: the cores)")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        values = train(Path(folder) / "pool")
+    with tempfile.TemporaryDirectory() as temporary:
+        values = train(given.folder or Path(temporary) / "pool", given.jobs)
     written = {
         "machine": machine(),
         "settings": {"seeds": SEEDS, "epochs": EPOCHS, "data": "synthetic"},
