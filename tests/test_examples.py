@@ -31,3 +31,10 @@ def test_losses_of_pml(tmp_path: Path) -> None:
     assert "proxy_anchor: active ratio 1.00" in said
     assert "10 runs" in said  # 3 seeds x 3 losses, and the inputs once
     assert (tmp_path / "o" / "report.html").is_file()
+
+
+def test_your_own_embeddings(tmp_path: Path) -> None:
+    said = run("your_own_embeddings.py", str(tmp_path))
+    assert "lowest MAP@R: a digit 8" in said
+    assert "a quarter of the dimensions: MAP@R -0.078" in said
+    assert (tmp_path / "report.html").is_file()
