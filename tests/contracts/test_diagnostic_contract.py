@@ -85,6 +85,16 @@ def test_the_table_is_complete() -> None:
     assert set(seeing("norms")) == set(NORMS)
     assert set(seeing("weights")) == set(WEIGHTS)
     assert set(seeing("history")) == set(HISTORIES)
+    assert set(seeing("batch")) == {  # twins in tests/diagnostics/test_allocation.py and test_composition.py
+        "active_rows",
+        "batch_classes",
+        "batch_negative_share",
+        "batch_positive_share",
+        "gradient_by_class",
+        "gradient_by_hardness",
+        "gradient_pull",
+        "gradient_push",
+    }
     for diagnostic in DIAGNOSTICS.values():
         assert diagnostic.unit
         assert diagnostic.higher

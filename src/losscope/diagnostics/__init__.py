@@ -81,11 +81,12 @@ from losscope.diagnostics.variance import (
 class Diagnostic:
     """One line of the table: what it computes, from what, in which unit; `higher` says what a larger value means.
 
-    sees   norms: gradient norms of samples or terms; weights: pair weights; hierarchy: embeddings, labels and finer labels
+    sees   batch: labels of a batch, or its embeddings, ∂L/∂Z and labels
+           norms: gradient norms of samples or terms; weights: pair weights; hierarchy: embeddings, labels and finer labels
     """
 
     function: Callable[..., Any]
-    sees: Literal["embeddings", "hierarchy", "terms", "gradients", "norms", "weights", "history", "labels"]
+    sees: Literal["embeddings", "hierarchy", "terms", "gradients", "norms", "weights", "history", "batch"]
     unit: str
     higher: str
 
@@ -153,24 +154,24 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
         gradient_effective_share, "norms", "share of samples", "samples are moved alike; 1 if equally"
     ),
     "active_rows": Diagnostic(
-        active_rows, "gradients", "share of samples", "more samples have any gradient; near 1 with all pairs of a batch"
+        active_rows, "batch", "share of samples", "more samples have any gradient; near 1 with all pairs of a batch"
     ),
     "gradient_pull": Diagnostic(
-        gradient_pull, "gradients", "share of the gradient norm", "more effort to move samples to their own class"
+        gradient_pull, "batch", "share of the gradient norm", "more effort to move samples to their own class"
     ),
     "gradient_push": Diagnostic(
-        gradient_push, "gradients", "share of the gradient norm", "more effort to move samples off a wrong neighbor"
+        gradient_push, "batch", "share of the gradient norm", "more effort to move samples off a wrong neighbor"
     ),
     "gradient_by_hardness": Diagnostic(
-        gradient_by_hardness, "gradients", "share of the gradient norm", "decile item, 1 the hardest, gets more"
+        gradient_by_hardness, "batch", "share of the gradient norm", "decile item, 1 the hardest, gets more"
     ),
-    "gradient_by_class": Diagnostic(gradient_by_class, "gradients", "share of the gradient norm", "class item gets more"),
-    "batch_classes": Diagnostic(batch_classes, "labels", "classes", "batches of more classes"),
+    "gradient_by_class": Diagnostic(gradient_by_class, "batch", "share of the gradient norm", "class item gets more"),
+    "batch_classes": Diagnostic(batch_classes, "batch", "classes", "batches of more classes"),
     "batch_positive_share": Diagnostic(
-        batch_positive_share, "labels", "share of samples", "more samples have a positive; 0: nothing to pull"
+        batch_positive_share, "batch", "share of samples", "more samples have a positive; 0: nothing to pull"
     ),
     "batch_negative_share": Diagnostic(
-        batch_negative_share, "labels", "share of samples", "more samples have a negative; 0: nothing to push"
+        batch_negative_share, "batch", "share of samples", "more samples have a negative; 0: nothing to push"
     ),
     "greedy_fraction": Diagnostic(
         greedy_fraction, "norms", "share of the gradient norm", "more effort on satisfied samples"

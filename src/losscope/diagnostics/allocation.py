@@ -75,7 +75,7 @@ def gradient_by_class(embeddings: Tensor, gradient: Tensor, labels: Tensor) -> t
     embeddings and gradient (samples, dim), labels (samples,); outliers are the class -1 here.
     """
     norms = tangential_norms(gradient, embeddings).double()
-    classes, place = labels.unique(return_inverse=True)
+    classes, place = torch.unique(labels, return_inverse=True)
     sums = torch.zeros(len(classes), dtype=norms.dtype, device=norms.device).index_add_(0, place, norms)
     return classes, sums / norms.sum()
 
@@ -94,8 +94,10 @@ def _share(embeddings: Tensor, gradient: Tensor, points: Tensor, has: Tensor, *,
     direction = normalize(_tangential(points - embeddings, embeddings), dim=-1)
     along = (descent * direction).sum(-1)
     moved = torch.where(has, (along if towards else -along).clamp_min(0), 0.0)
-    return moved.double().sum(-1) / norms.double().sum(-1)
+    share: Tensor = moved.double().sum(-1) / norms.double().sum(-1)
+    return share
 
 
 def _tangential(vectors: Tensor, embeddings: Tensor) -> Tensor:
-    return torch.addcmul(vectors, (vectors * embeddings).sum(-1, keepdim=True), embeddings, value=-1)
+    radial = (vectors * embeddings).sum(-1, keepdim=True)
+    return torch.addcmul(vectors, radial, embeddings, value=-1)
