@@ -37,8 +37,9 @@ from losscope.seeds import generator
 HUB_SAMPLES = 5
 """Disjoint samples of rows whose hubness is measured where there are too many rows for all."""
 
-PRODUCTS = 2e12
-"""Multiplications of rows with class centroids that are made at most; beyond, only queries are compared with classes."""
+COMPARED = 1e9
+"""Rows times classes that are compared at most; beyond, only queries are compared with classes, and classes that no
+query is of have no silhouette."""
 
 Progress = Callable[[int, int, str], None]
 
@@ -164,7 +165,7 @@ def _first_pass(rows: Rows, say: Progress) -> tuple[Moments, Hashes, int, float]
 
 def _against_classes(rows: Rows, queries: Queries, moments: Moments, say: Progress) -> tuple[ToClasses, ToClasses]:
     """The queries against the classes, and all rows, or again the queries where that would take too long."""
-    if queries.exact or len(rows) * len(rows.classes) * rows.dim > PRODUCTS:
+    if queries.exact or len(rows) * len(rows.classes) > COMPARED:
         found = to_classes(queries.points, queries.places, moments)
         return found, found
     parts = []
