@@ -86,5 +86,6 @@ def test_a_claim_about_several_losses_needs_each_comparison(line: Any) -> None:
     assert words(MANY, *whole[:-1]) == ("cannot tell", ())
     one_against = [*whole[:-1], line("does not hold", claim=MANY, pair=PAIRS[-1], measure=HELDOUT)]
     assert words(MANY, *one_against) == ("does not hold", ())
+    assert "Not so for sup_con / info_nce. because it does not hold." in compose(MANY, one_against)[2]
     one_open = [*whole[:-1], line("cannot tell", claim=MANY, pair=PAIRS[-1], measure=HELDOUT)]
     assert words(MANY, *one_open) == ("cannot tell", ())

@@ -66,7 +66,7 @@ def compose(claim: Claim, lines: Sequence[Line]) -> tuple[EntryVerdict, tuple[st
         return "cannot tell", (), " ".join([*agreed, *still])
     if held:
         return "holds", (), f"In {_all(len(found))}: {effects(lines)}."
-    return "does not hold", (), f"In {_all(len(found))}: {effects(lines)}. {_why(fell)}"
+    return "does not hold", (), f"In {_all(len(found))}: {effects(lines)}. {_against(claim, fell)}{_why(fell)}"
 
 
 def explaining(held: Sequence[Place], fell: Sequence[Place]) -> tuple[str, ...]:
@@ -107,6 +107,16 @@ def _level(name: str, place: Place) -> str:
     level = place.levels.get(name, "none")
     plain = name in ("data set", "protocol", "measure", "split", "loss", "variant")
     return level if plain else f"{name}={level}"
+
+
+def _against(claim: Claim, fell: Sequence[Place]) -> str:
+    """Of a claim about several losses, the comparisons that come out against it."""
+    if len(claim.losses) * len(claim.against) < 2:
+        return ""
+    named = list(dict.fromkeys(" / ".join(line.pair) for place in fell for line in place.lines
+                               if line.verdict == "does not hold"))  # fmt: skip
+    more = [f"{len(named) - MOST_NAMED} more"] if len(named) > MOST_NAMED else []
+    return f"Not so for {'; '.join([*named[:MOST_NAMED], *more])}. "
 
 
 def _open(open_: Sequence[Place], total: int) -> str:
