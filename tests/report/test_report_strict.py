@@ -82,6 +82,7 @@ def test_unequal_budgets_and_variants_without_seeds_are_noted(strict_record: Any
     place = "synthetic, protocol strict"
     assert reached.notes == (
         f"{place}: unequal budgets. Variants to be chosen from: contrastive 2, triplet 1; more of them flatter a loss.",
+        f"{place}: chosen at the end of the values tried, so that others may do better: triplet margin = 0.5.",
         f"{place}: no candidates, because they lack seeds: triplet margin=0.1, triplet margin=0.2.",
     )
 

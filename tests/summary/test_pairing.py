@@ -12,6 +12,7 @@ import pytest
 
 import losscope
 from losscope.errors import IncomparableRuns, InvalidInput, UnknownName
+from losscope.summary import summarize
 from losscope.summary.pairing import compare
 
 LAST = 3
@@ -100,6 +101,18 @@ def test_other_data_at_equal_seeds_are_named(write_record: Any) -> None:
     change(folder, "groups/*/runs.json", lambda runs: other_data(runs) if runs[0]["loss"] == "triplet" else None)
     with pytest.raises(IncomparableRuns, match="data fingerprint at seed 2 and 1 more: data 2 against changed sinc"):
         compare(folder, "contrastive", "triplet squared=true")
+
+
+def test_a_reports_differences_leave_out_seeds_on_other_data(write_record: Any) -> None:
+    def other_data(document: list[dict[str, Any]]) -> None:
+        for run in document:
+            if run["loss"] == "triplet" and run["seed"] in (2, 4):
+                run["data_fingerprint"] = "changed since then"
+
+    folder = write_record()
+    change(folder, "groups/*/runs.json", other_data)
+    seeds = {frozenset({one.first.loss, one.second.loss}): one.paired.seeds for one in summarize(folder).differences}
+    assert seeds == {frozenset({"contrastive", "triplet"}): (0, 1, 3), frozenset({"triplet"}): (0, 1, 2, 3, 4)}
 
 
 def test_seeds_that_are_not_shared_are_named(write_record: Any) -> None:

@@ -12,6 +12,7 @@ from losscope.statistics import holm, paired_difference, verdict
 from losscope.summary.datasets import class_split_of, same_data, split_protocol, trained_on_features
 from losscope.summary.estimating import class_variances, curves, estimates, planes, profiles, series_of
 from losscope.summary.measures import COMPARED
+from losscope.summary.pairing import on_equal_data
 from losscope.summary.reading import INPUTS, PER_CLASS, Record, protocols
 from losscope.summary.representing import best_on_validation, nearest_to_defaults
 from losscope.summary.selection import VALIDATION, selections
@@ -131,9 +132,8 @@ def _differences(comparisons: Sequence[Comparison]) -> list[Difference]:
         family = []
         for comparison in (part for part in comparisons if not part.shuffled):
             for first, second in combinations(comparison.shown, 2):
-                one, other = comparison.get(first, measure), comparison.get(second, measure)
-                if one and other and one.values.keys() & other.values.keys():
-                    family.append((comparison, first, second, paired_difference(one.values, other.values)))
+                if both := on_equal_data(comparison, first, second, measure):
+                    family.append((comparison, first, second, paired_difference(*both)))
         tested = [paired.p for *_, paired in family if paired.p is not None]
         adjusted = iter(holm(tested))
         for comparison, first, second, paired in family:

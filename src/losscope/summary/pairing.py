@@ -130,12 +130,29 @@ def differing(summary: Summary, first: Side, second: Side) -> Iterator[str]:
 
 def unequal_data(one: Comparison, first: Subject, other: Comparison, second: Subject) -> Iterator[str]:
     """The seeds at which two subjects ran on data of other content, with the beginnings of their fingerprints."""
-    ours, theirs = ({run.seed: run.data_fingerprint for run in of.runs_of(subject)} for of, subject in
-                    ((one, first), (other, second)))  # fmt: skip
+    ours, theirs = _fingerprints(one, first), _fingerprints(other, second)
     seeds = [seed for seed in sorted(ours.keys() & theirs.keys()) if ours[seed] != theirs[seed]]
     if seeds:
         at = f"seed {seeds[0]}" + (f" and {len(seeds) - 1} more" if len(seeds) > 1 else "")
         yield f"data fingerprint at {at}: {ours[seeds[0]][:12]} against {theirs[seeds[0]][:12]}"
+
+
+def on_equal_data(
+    comparison: Comparison, first: Subject, second: Subject, measure: Measure
+) -> tuple[Mapping[int, float], Mapping[int, float]] | None:
+    """The values of two subjects of one comparison at the seeds at which both ran, and ran on the same data."""
+    one, other = comparison.get(first, measure), comparison.get(second, measure)
+    if one is None or other is None:
+        return None
+    ours, theirs = _fingerprints(comparison, first), _fingerprints(comparison, second)
+    seeds = [seed for seed in one.values.keys() & other.values.keys() if ours.get(seed) == theirs.get(seed)]
+    if not seeds:
+        return None
+    return {seed: one.values[seed] for seed in seeds}, {seed: other.values[seed] for seed in seeds}
+
+
+def _fingerprints(comparison: Comparison, subject: Subject) -> dict[int, str]:
+    return {run.seed: run.data_fingerprint for run in comparison.runs_of(subject)}
 
 
 def _unequal(key: str, one: Any, other: Any) -> Iterator[str]:

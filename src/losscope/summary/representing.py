@@ -6,13 +6,13 @@ chosen by what it measured.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from losscope.cards import CARDS
 from losscope.summary.measures import RECALL_1_VALIDATION
 from losscope.summary.subjects import Subject
-from losscope.summary.types import Estimate
+from losscope.summary.types import Comparison, Estimate
 
 
 def best_on_validation(
@@ -40,3 +40,12 @@ def nearest_to_defaults(hyperparameters: Mapping[Subject, Mapping[str, Any]]) ->
         if subject.loss not in found or kept > found[subject.loss][0]:
             found[subject.loss] = kept, subject
     return tuple(subject for _, subject in found.values())
+
+
+def at_the_edge(comparison: Comparison, subject: Subject) -> Iterator[str]:
+    """Hyper-parameters of a variant whose value is the smallest or largest of at least three that its loss tried."""
+    rivals = [comparison.hyperparameters[one] for one in comparison.trained if one.loss == subject.loss]
+    for key, value in comparison.hyperparameters[subject].items():
+        tried = {rival[key] for rival in rivals if isinstance(rival.get(key), int | float)}
+        if len(tried) > 2 and value in (min(tried), max(tried)):
+            yield f"{subject.loss} {key} = {value:g}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from losscope.report.paper_b.source import named
 from losscope.report.tables import MEANS, Column, Group, Row, Table
 from losscope.summary.formatting import estimate_text, span
 from losscope.summary.measures import INTRA, MAP_AT_R, RECALL_1, RECALL_1_VALIDATION, Measure
+from losscope.summary.representing import at_the_edge
 from losscope.summary.subjects import Subject
 from losscope.summary.types import Comparison
 
@@ -53,16 +53,6 @@ def _notes(comparison: Comparison) -> Iterator[str]:
     else:
         listed = ", ".join(f"{loss} {count}" for loss, count in counts.items())
         yield f"{comparison.title}: unequal budgets. Variants to be chosen from: {listed}; more of them flatter a loss."
-    edges = [edge for subject in comparison.representatives for edge in _edges(comparison, subject)]
+    edges = [edge for subject in comparison.representatives for edge in at_the_edge(comparison, subject)]
     if edges:
         yield f"{comparison.title}: chosen at the end of the values tried, so that others may do better: {', '.join(edges)}."
-
-
-def _edges(comparison: Comparison, subject: Subject) -> Iterator[str]:
-    """Hyper-parameters whose chosen value is the smallest or largest of at least three."""
-    settings: Mapping[str, Any] = comparison.hyperparameters[subject]
-    rivals = [comparison.hyperparameters[one] for one in comparison.trained if one.loss == subject.loss]
-    for key, value in settings.items():
-        tried = {rival[key] for rival in rivals if isinstance(rival.get(key), int | float)}
-        if len(tried) > 2 and value in (min(tried), max(tried)):
-            yield f"{subject.loss} {key} = {value:g}"

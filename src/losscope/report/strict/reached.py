@@ -9,6 +9,7 @@ from losscope.report.tables import Column, Group, Row, Table
 from losscope.statistics import Interval, mean_interval
 from losscope.summary.formatting import ABSENT, interval_text, span
 from losscope.summary.measures import RECALL_1
+from losscope.summary.representing import at_the_edge
 from losscope.summary.subjects import Subject
 from losscope.summary.types import Comparison, Selection
 
@@ -112,6 +113,15 @@ def _notes(part: ClassSplits) -> Iterator[str]:
     else:
         listed = ", ".join(f"{loss} {count}" for loss, count in budgets.items())
         yield f"{title}: unequal budgets. Variants to be chosen from: {listed}; more of them flatter a loss."
+    ends = [
+        edge
+        for one in part.comparisons
+        for chosen in one.selections
+        for edge in at_the_edge(one, chosen.chosen.subject)
+    ]
+    if ends:
+        listed = ", ".join(dict.fromkeys(ends))
+        yield f"{title}: chosen at the end of the values tried, so that others may do better: {listed}."
     left_out = [one.label for part in part.comparisons for chosen in part.selections for one in chosen.left_out]
     if left_out:
         yield f"{title}: no candidates, because they lack seeds: {', '.join(left_out)}."
