@@ -82,7 +82,7 @@ def spectral_decay(singular: Tensor) -> float:
         return math.nan
     share = singular.clamp_min(FLOOR * float(singular.max()))
     share = share / share.sum()
-    return max(float(-(share * len(share)).log().mean()), 0.0)
+    return max(0.0, float(-(share * len(share)).log().mean()))
 
 
 def components_for(values: Tensor, share: float) -> int:
