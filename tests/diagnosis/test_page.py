@@ -100,7 +100,8 @@ def test_failing_queries_show_their_pictures(open_page: Any) -> None:
     assert page.locator("#failures ul.failure").count() > 3
     pictures = page.locator("#failures img")
     assert pictures.count() > 3
-    assert page.evaluate("[...document.querySelectorAll('#failures img')].every((one) => one.naturalWidth === 96)")
+    page.evaluate("Promise.all([...document.images].map((one) => one.decode()))")
+    assert page.evaluate("[...document.querySelectorAll('#failures img')].every((one) => one.naturalWidth === 60)")
     assert "MAP@R" in page.inner_text("#difference")
 
 

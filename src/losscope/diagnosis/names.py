@@ -62,7 +62,7 @@ def row_names(given: Any, count: int) -> Names:
                 [("" if one is None else str(one)) for one in (column.to_pylist() if kind is not None else column)]
             )
     if images is None and texts is None:
-        raise InvalidInput(f"{path} holds {', '.join(columns.names[:20])}; expected names of rows: one of "
+        raise InvalidInput(f"{path} holds {columns.listed}; expected names of rows: one of "
                            f"{', '.join(NAME_KEYS)}, or {path.name}::NAME")  # fmt: skip
     return _checked(Names(texts, images, path.parent), count)
 

@@ -107,7 +107,7 @@ def located(given: str | Path) -> tuple[Path, str | None]:
 def column_of(columns: Columns, name: str) -> str:
     """`name` if the file has it. Raises InvalidInput with the names that there are."""
     if name not in columns.names:
-        raise InvalidInput(f"{columns.path} has no '{name}'; it holds {', '.join(columns.names[:20]) or 'nothing'}")
+        raise InvalidInput(f"{columns.path} has no '{name}'; it holds {columns.listed}")
     return name
 
 
@@ -141,7 +141,7 @@ def _matrix(columns: Columns, name: str | None) -> np.ndarray:
             array = columns.matrix(key)
             if (array.ndim == 2 and array.dtype.kind == "f") or key in usual:
                 return array
-        raise InvalidInput(f"{columns.path} holds {', '.join(columns.names) or 'nothing'} and none of it is a matrix of "
+        raise InvalidInput(f"{columns.path} holds {columns.listed} and none of it is a matrix of "
                            f"real numbers; name it: {columns.path.name}{SEPARATOR}NAME")  # fmt: skip
     if usual:
         return columns.matrix(usual[0])
@@ -161,7 +161,7 @@ def _spread(columns: Columns) -> np.ndarray:
                 raise InvalidInput(f"{columns.path} has no number in row {row} of '{name}'; expected one in each row")
             kept.append(column.to_numpy())
     if not kept:
-        raise InvalidInput(f"{columns.path} holds {', '.join(columns.names[:20]) or 'nothing'} and no numbers; expected "
+        raise InvalidInput(f"{columns.path} holds {columns.listed} and no numbers; expected "
                            f"a column of lists, or numeric columns; name it: {columns.path.name}{SEPARATOR}NAME")  # fmt: skip
     return np.stack(kept, axis=1)
 
@@ -183,7 +183,7 @@ def _labels(given: Any, beside: Columns | None, what: str) -> Any:
         return columns.take(column_of(columns, name))
     named = [key for key in (*LABEL_KEYS, "array") if key in columns.names]
     if not named and len(columns.names) != 1:
-        raise InvalidInput(f"{path} holds {', '.join(columns.names[:20]) or 'nothing'}; which are the labels? Name them: "
+        raise InvalidInput(f"{path} holds {columns.listed}; which are the labels? Name them: "
                            f"{path.name}{SEPARATOR}NAME")  # fmt: skip
     return columns.take((named or columns.names)[0])
 

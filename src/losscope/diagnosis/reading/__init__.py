@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+def brief(error: object) -> str:
+    """What a parser says, in one line: some quote the whole file.
+
+    >>> brief("a\\n  b")
+    'a b'
+    """
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
 @dataclass(frozen=True)
 class Columns:
     """The columns of one file by name; `take` reads one of them, `matrix` one as a matrix of numbers."""
@@ -27,6 +36,11 @@ class Columns:
     take: Callable[[str], Any]  # a numpy array or an Arrow chunked array
     matrix: Callable[[str], np.ndarray]
     table: bool = False  # columns of one length, so that a file without a matrix may spread it over its columns
+
+    @property
+    def listed(self) -> str:
+        """The names for a message."""
+        return brief(", ".join(self.names)) if self.names else "nothing"
 
 
 def open_columns(path: Path) -> Columns:

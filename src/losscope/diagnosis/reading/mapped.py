@@ -25,14 +25,16 @@ def numbers_at(
 ) -> np.ndarray:
     """The array of `shape` and `dtype` that begins at byte `offset`. Raises InvalidInput if the file is too short."""
     if any(not isinstance(size, int) or size < 0 for size in shape):
-        raise InvalidInput(f"{path} says that an array has the shape {shape}; expected whole numbers from 0 on")
+        raise InvalidInput(
+            f"{path} says that an array has the shape {str(shape)[:200]}; expected whole numbers from 0 on"
+        )
     count = 1
     for size in shape:
         count *= size  # of Python's integers: no overflow
     size, there = count * dtype.itemsize, os.stat(path).st_size - offset
     if size > there:
         raise InvalidInput(
-            f"{path} holds {max(there, 0):,} bytes of an array {shape} of {dtype} that needs {size:,}; it is "
+            f"{path} holds {max(there, 0):,} bytes of an array {str(shape)[:200]} of {dtype} that needs {size:,}; it is "
             "truncated or damaged: write or fetch it again"
         )
     order: Literal["C", "F"] = "F" if fortran else "C"

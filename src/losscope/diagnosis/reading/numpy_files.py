@@ -9,7 +9,7 @@ from typing import IO, Literal, NamedTuple
 import numpy as np
 from numpy.lib import format as npy
 
-from losscope.diagnosis.reading import Columns
+from losscope.diagnosis.reading import Columns, brief
 from losscope.diagnosis.reading.mapped import numbers_at
 from losscope.errors import InvalidInput
 
@@ -41,12 +41,12 @@ def open_npz(path: Path) -> Columns:
         with zipfile.ZipFile(path) as archive:
             members = {info.filename: info for info in archive.infolist() if info.filename.endswith(".npy")}
     except Exception as error:  # zipfile raises anything from BadZipFile to NotImplementedError
-        raise InvalidInput(f"{path} can't be read ({error}); expected a whole npz file") from None
+        raise InvalidInput(f"{path} can't be read ({brief(error)}); expected a whole npz file") from None
 
     def take(name: str) -> np.ndarray:
         info = members[f"{name}.npy"]
         if info.file_size > DEFLATE_RATIO * min(info.compress_size, path.stat().st_size):
-            raise InvalidInput(f"{path} says that '{name}' holds {info.file_size:,} bytes, more than it can; expected "
+            raise InvalidInput(f"{path} says that '{brief(name)}' holds {info.file_size:,} bytes, more than it can; expected "
                                "a whole npz file: write or fetch it again")  # fmt: skip
         try:
             with zipfile.ZipFile(path) as archive, archive.open(info) as file:
@@ -54,7 +54,7 @@ def open_npz(path: Path) -> Columns:
                 content: np.ndarray = np.frombuffer(bytearray(file.read(info.file_size)), np.uint8)
                 size = int(np.prod(header.shape, dtype=object)) * header.dtype.itemsize
                 if size != len(content):
-                    raise InvalidInput(f"{path} holds {len(content):,} bytes of '{name}' {header.shape} that needs "
+                    raise InvalidInput(f"{path} holds {len(content):,} bytes of '{brief(name)}' {header.shape} that needs "
                                        f"{size:,}; write or fetch it again")  # fmt: skip
                 order: Literal["C", "F"] = "F" if header.fortran else "C"
                 array: np.ndarray = content.view(header.dtype).reshape(header.shape, order=order)
@@ -62,7 +62,9 @@ def open_npz(path: Path) -> Columns:
         except InvalidInput:
             raise
         except Exception as error:
-            raise InvalidInput(f"{path}: '{name}' can't be read ({error}); expected a whole npz file") from None
+            raise InvalidInput(
+                f"{path}: '{brief(name)}' can't be read ({brief(error)}); expected a whole npz file"
+            ) from None
 
     return Columns(path, tuple(name.removesuffix(".npy") for name in members), take, take)
 
@@ -77,8 +79,7 @@ def _header(path: Path, file: IO[bytes]) -> _Header:
     except InvalidInput:
         raise
     except Exception as error:  # numpy's parser raises anything from ValueError to TokenError and RecursionError
-        said = " ".join(str(error).split())[:200]
-        raise InvalidInput(f"{path} can't be read ({said}); expected a whole npy file") from None
+        raise InvalidInput(f"{path} can't be read ({brief(error)}); expected a whole npy file") from None
     if dtype.hasobject:
         raise InvalidInput(f"{path} holds pickled Python objects, which are never loaded: they could run any program; "
                            "save numbers or strings (array.astype(str)) instead")  # fmt: skip

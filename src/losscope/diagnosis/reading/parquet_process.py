@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from losscope.diagnosis.reading import brief
 from losscope.errors import InvalidInput
 
 SPARE = 1 << 30
@@ -81,8 +82,9 @@ def main(arguments: list[str]) -> None:
     except InvalidInput as error:
         said = {"error": str(error)}
     except (Exception, MemoryError) as error:
-        why = " ".join(str(error).split())[:300] or type(error).__name__
-        said = {"error": f"{path} can't be read ({why}); expected a whole parquet file: write or fetch it again"}
+        said = {
+            "error": f"{path} can't be read ({brief(error)}); expected a whole parquet file: write or fetch it again"
+        }
     sys.stdout.write(json.dumps(said))
 
 

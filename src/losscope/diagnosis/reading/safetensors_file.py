@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from losscope.data.readers.arrays import SAFETENSORS_TYPES
-from losscope.diagnosis.reading import Columns
+from losscope.diagnosis.reading import Columns, brief
 from losscope.diagnosis.reading.mapped import numbers_at
 from losscope.errors import InvalidInput
 
@@ -27,7 +27,7 @@ def open_safetensors(path: Path) -> Columns:
         try:
             header = json.loads(file.read(length))
         except (ValueError, RecursionError) as error:
-            raise _damaged(path, f"its header is not JSON: {error}") from None
+            raise _damaged(path, f"its header is not JSON: {brief(error)}") from None
     if not isinstance(header, dict):
         raise _damaged(path, "its header is not a JSON object")
     tensors = {name: about for name, about in header.items() if name != "__metadata__"}
@@ -37,7 +37,7 @@ def open_safetensors(path: Path) -> Columns:
         dtype = np.dtype("<u2" if kind == "BF16" else SAFETENSORS_TYPES[kind])
         array = numbers_at(path, 8 + length + begin, shape, dtype)
         if array.nbytes != end - begin:
-            raise _damaged(path, f"'{name}' {shape} of {kind} would take {end - begin:,} bytes")
+            raise _damaged(path, f"'{brief(name)}' {brief(shape)} of {kind} would take {end - begin:,} bytes")
         return (array.astype("<u4") << 16).view("<f4") if kind == "BF16" else array
 
     return Columns(path, tuple(tensors), take, take)
@@ -50,9 +50,9 @@ def _described(path: Path, name: str, about: Any) -> tuple[str, tuple[int, ...],
     except (TypeError, KeyError, ValueError):
         whole = False
     if not whole:
-        raise _damaged(path, f"'{name}' is not described by type, shape and place")
+        raise _damaged(path, f"'{brief(name)}' is not described by type, shape and place")
     if kind != "BF16" and kind not in SAFETENSORS_TYPES:
-        raise InvalidInput(f"'{name}' of {path} has the type {kind}; expected float, integer or bool")
+        raise InvalidInput(f"'{brief(name)}' of {path} has the type {brief(kind)}; expected float, integer or bool")
     return kind, shape, (begin, end)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from losscope.diagnosis.reading import Columns
+from losscope.diagnosis.reading import Columns, brief
 from losscope.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -39,8 +39,7 @@ def open_csv(path: Path) -> Columns:
     except InvalidInput:
         raise
     except (pa.ArrowException, OSError, ValueError) as error:  # among them what is no UTF-8
-        said = " ".join(str(error).split())[:300]
-        raise InvalidInput(f"{path} can't be read ({said}); expected text in UTF-8 with the same columns in each "
+        raise InvalidInput(f"{path} can't be read ({brief(error)}); expected text in UTF-8 with the same columns in each "
                            "line") from None  # fmt: skip
     return columns
 
@@ -67,7 +66,7 @@ def from_table(path: Path, table: pa.Table) -> Columns:
 
     twice = {name for name in table.column_names if table.column_names.count(name) > 1}
     if twice:
-        raise InvalidInput(f"{path} has more than one column '{sorted(twice)[0]}'; expected a name for each")
+        raise InvalidInput(f"{path} has more than one column '{brief(sorted(twice)[0])}'; expected a name for each")
 
     def matrix(name: str) -> np.ndarray:
         return from_lists(path, name, table.column(name))
