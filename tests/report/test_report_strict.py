@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import losscope
+from losscope.checks import findings
 from losscope.report import write_report
 from losscope.report.strict import strict_tables
 from losscope.report.tables import Group, Table
@@ -101,3 +103,27 @@ def test_pages_and_json_hold_them(strict_record: Any, tmp_path: Path) -> None:
     selection = summarize(folder).comparisons[0].selections[0]
     assert document[0]["peeking_gain"]["mean"] == pytest.approx(selection.peeking_gain.interval.mean)
     assert document[0]["chosen"]["epochs"] == {str(seed): epoch for seed, epoch in selection.chosen.epochs.items()}
+
+
+def test_two_class_splits_from_training_to_the_table(tmp_path: Path) -> None:
+    study = losscope.parse_study({
+        "name": "two_splits",
+        "seeds": 2,
+        "data": [
+            {"name": "digits", "split": "class_disjoint_validation", "class_split": split, "limit": 10} for split in (1, 2)
+        ],
+        "protocol": [{"name": "strict", "epochs": 2, "evaluate_every": 1, "model": {"name": "linear", "widths": [8]}}],
+        "loss": [{"name": "contrastive", "margin": [0.5, 1.0]}, {"name": "triplet", "margin": [0.2, 0.5]}],
+    })  # fmt: skip
+    losscope.run(study, tmp_path, jobs=1)
+    summary = summarize(tmp_path)
+    names = [f"digits/class_disjoint_validation/{split}" for split in (1, 2)]
+    assert [part.dataset for part in summary.comparisons] == names
+    assert [part.classes for part in summary.comparisons] == [{"test": 5, "train": 3, "validation": 2}] * 2
+    reached, differences = strict_tables(summary)
+    assert reached.groups[0].label.endswith("2 class splits together")
+    assert [row.label for row in reached.groups[0].rows] == ["raw input", "untrained network", "contrastive", "triplet"]
+    assert reached.notes[0].endswith("every loss had 2 variants x 2 epochs to be chosen from.")
+    assert differences.groups[0].rows[0].cells[1] == "2 splits"
+    found = {one.check.code: one.outcome for one in findings(summary)}
+    assert (found["test-peeking"], found["closed-set"], found["dropped-classes"]) == ("passed", "passed", "passed")
