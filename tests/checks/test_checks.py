@@ -75,6 +75,14 @@ def test_outcomes_are_four_and_severities_two(sound_record: Any) -> None:
     assert len({check.code for check in CHECKS}) == len(CHECKS) >= 28
 
 
+def test_issues_stand_before_notes(sound_record: Any) -> None:
+    losses = [{"name": "contrastive", "margin": 1.0}, {"name": "triplet", "margin": 1.0}]
+    _, markdown = write_report(sound_record(losses=losses, seeds=5))
+    said = [line[2:7] for line in markdown.read_text().splitlines() if line.startswith(("- Issue `", "- Note `"))]
+    assert said == sorted(said)
+    assert {"Issue", "Note "} == set(said)
+
+
 def test_json_and_pages_show_all_four_outcomes(sound_record: Any) -> None:
     folder = sound_record(seeds=5)
     html, markdown = write_report(folder)
@@ -87,6 +95,8 @@ def test_json_and_pages_show_all_four_outcomes(sound_record: Any) -> None:
         assert f"<code>{one['code']}</code>" in page
         assert f"`{one['code']}`" in text
     assert "not applicable: looks for" in page
+    listed = text[text.index("## Checks that fired") : text.index("Passed or not applicable")]
+    assert listed.count("- Note `") == sum(one["outcome"] == "note" for one in found)
     assert next(check for check in CHECKS if check.code == "few-seeds").remedy in text
 
 
