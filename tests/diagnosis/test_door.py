@@ -66,6 +66,16 @@ def test_the_document_is_what_was_promised() -> None:
         found.n = 3  # type: ignore[misc]
 
 
+def test_one_threshold_for_all_pairs() -> None:
+    embeddings, labels = blobs()
+    found = losscope.diagnose(embeddings, labels).verification
+    assert found is not None
+    assert found["genuine"] == 6 * 12 * 11 // 2
+    assert found["impostors"] == 72 * 71 // 2 - found["genuine"]
+    assert 0 < found["eer"] < 0.5
+    assert losscope.diagnose(embeddings, labels, similarity="inner_product").verification is None
+
+
 def test_collapsed_embeddings_sorted_by_class_get_what_chance_gives() -> None:
     """Every item ties with every other: Recall@1 is (R - 1)/(N - 1), not what the order of rows would give."""
     labels = np.repeat(np.arange(10), 100)

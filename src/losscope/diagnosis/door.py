@@ -23,6 +23,7 @@ from losscope.diagnosis.result import Diagnosis
 from losscope.diagnosis.retrieving import EXACT_UP_TO, SAMPLE, Progress, Retrieved, asking, forget, retrieve
 from losscope.diagnosis.rows import rows_table
 from losscope.diagnosis.space import AS_FIRST, SIMILARITIES, Similarity, Space, spaces
+from losscope.diagnosis.verifying import verified
 from losscope.diagnosis.writing import write
 from losscope.errors import InvalidInput, UnknownName
 from losscope.report.space.words import BY_K, flat
@@ -123,6 +124,7 @@ def diagnose(
                         _pictured(failed, geometry, comparison, gallery is None)),
         measures=_further(means, ks),
         geometry=geometry.document,
+        verification=verified(space, similarity, exact_up_to=len(space) if exact else EXACT_UP_TO, device=device),
         map=_map(places),
         failures=tuple(failed),
         source={"embeddings": space.source, "dtype": str(space.embeddings.dtype), "seed": seed},

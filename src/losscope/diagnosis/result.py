@@ -38,6 +38,7 @@ class Diagnosis:
     rows: pa.Table
     measures: Mapping[str, Any] = field(default_factory=dict)  # further retrieval measures, by name
     geometry: Mapping[str, Any] = field(default_factory=dict)
+    verification: Mapping[str, Any] | None = None  # one threshold for all pairs; None beyond what is exact
     map: Mapping[str, Any] = field(default_factory=dict)  # how x and y of the rows were made
     failures: tuple[Mapping[str, Any], ...] = ()
     source: Mapping[str, Any] = field(default_factory=dict)
@@ -66,6 +67,7 @@ class Diagnosis:
             "effective_rank": self.effective_rank,
             "intervals": {name: dict(one) for name, one in self.intervals.items()},
             "geometry": dict(self.geometry),
+            "verification": self.verification,
             "map": dict(self.map),
             "failures": list(self.failures),
             "gallery": self.gallery,

@@ -58,6 +58,7 @@ class SpaceContent:
     classes: Table
     classes_csv: str
     geometry: Table | None
+    verification: Table | None
     failures: tuple[Failure, ...]
     suspects: Table | None
     duplicates: Table | None
@@ -93,6 +94,7 @@ def content(record: Record) -> SpaceContent:
         classes=tables.classes_table(record),
         classes_csv=_classes_csv(record),
         geometry=tables.geometry_table(record),
+        verification=tables.verification_table(record),
         failures=tuple(_failure(record, one) for one in document["failures"]),
         suspects=tables.suspects_table(record),
         duplicates=tables.duplicates_table(record),

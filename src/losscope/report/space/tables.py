@@ -81,6 +81,11 @@ def geometry_table(record: Record) -> Table | None:
 
 
 LABELS = {
+    ("variance", "intra_class_variance_mean"): "intra-class variance (mean)",
+    ("variance", "intra_class_variance_unbiased_mean"): "the same, unbiased",
+    ("variance", "inter_class_distance_mean"): "inter-class distance (mean)",
+    ("variance", "intra_inter_ratio"): "intra/inter ratio", ("variance", "fisher_ratio"): "Fisher ratio",
+    ("spectrum", "within_class_effective_rank"): "within-class effective rank",
     ("overlap", "auc"): "same class nearer than other (AUC)", ("overlap", "coefficient"): "overlap of distances",
     ("silhouette", "mean"): "silhouette", ("hubness", "skewness"): "hubness (skewness)",
     ("hubness", "antihub_share"): "anti-hubs", ("hubness", "bad_share"): "bad occurrences",
@@ -88,6 +93,10 @@ LABELS = {
     ("collapse", "nc1"): "NC1", ("collapse", "nc2_equinorm"): "NC2, lengths", ("collapse", "nc2_equiangular"): "NC2, angles",
 }  # fmt: skip
 DIRECTIONS = {
+    "intra_class_variance_mean": "0: every class one point, 1: no common direction (unit vectors)",
+    "inter_class_distance_mean": "of the centroids of two classes", "intra_inter_ratio": "lower: compact against far apart",
+    "fisher_ratio": "variance between classes over variance within", "spectral_decay": "0: a flat spectrum",
+    "pi_ratio": "distances within classes over those between", "within_class_effective_rank": "dimensions in which classes spread",
     "auc": "1: every pair of one class is nearer than any other; ½: no order", "coefficient": "0: apart, 1: the same",
     "skewness": "0: no hubs; above 1 a few rows are neighbors of very many", "antihub_share": "rows that are nobody's neighbor",
     "bad_share": "share of neighbor places filled by another class", "mean": "1: compact and apart, below 0: nearer to another class",
@@ -103,6 +112,25 @@ def _label(part: str, name: str) -> str:
 
 def _direction(part: str, name: str) -> str:
     return DIRECTIONS.get(name, "")
+
+
+def verification_table(record: Record) -> Table | None:
+    """What one threshold for all pairs does."""
+    found = record.document["verification"]
+    if not found:
+        return None
+    rows = [Row("equal error rate", (shown(found["eer"]), shown(found["eer_threshold"])))]
+    rows += [
+        Row(
+            f"missed pairs where {shown(float(rate))} of the others pass",
+            (shown(missed), shown(found["threshold_at_fmr"][rate])),
+        )
+        for rate, missed in found["fnmr_at_fmr"].items()
+    ]
+    rows.append(Row("OPIS", (shown(found["opis"]), "")))
+    return Table("verification-table", "One threshold for all pairs",
+                 f"{found['genuine']:,} pairs of one class and {found['impostors']:,} of two, all of them.", "measure",
+                 (Column("rate", "verification"), Column("threshold")), (Group("", tuple(rows)),))  # fmt: skip
 
 
 def classes_table(record: Record) -> Table:
