@@ -192,6 +192,13 @@ def test_ratios_of_variances_are_contrastive_over_triplet(planted: Any) -> None:
     assert "larger for triplet, whatever the setting" in answer
 
 
+def test_losses_stand_beside_their_untrained_inputs(planted: Any, values: Any, tmp_path: Path) -> None:
+    found = planted(lambda row: 0.9 if row["loss"] == "contrastive" else 0.1)
+    inputs = values(tmp_path / "tiny", loss="none", protocol="p1", split="heldout", diagnostic="recall_at_k", item=1)
+    said = f"synthetic: raw input, without any training: Recall@1 {np.mean(inputs):.4f}. 6 of the 18 losses"
+    assert found.sentences[-1].startswith(said)
+
+
 def test_too_few_seeds_tell_nothing(planted: Any) -> None:
     found = planted(lambda row: 0.6 + 0.1 * (row["loss"] == "contrastive") + jitter(row), seeds=12)
     assert {one.larger for one in found.outcomes} == {"cannot tell"}

@@ -14,7 +14,7 @@ from losscope.report.contradiction.outcomes import MEASURES, Outcome, outcomes
 from losscope.report.contradiction.settings import Map, maps
 from losscope.report.contradiction.shares import Shares, shares
 from losscope.report.contradiction.tables import map_table
-from losscope.report.contradiction.words import answer, explained, headline, turned
+from losscope.report.contradiction.words import answer, explained, headline, turned, untrained_beside
 from losscope.report.figures import Figure
 from losscope.report.tables import Table
 from losscope.summary.types import Summary
@@ -63,6 +63,7 @@ def contradiction(summary: Summary) -> Contradiction | None:
                 decomposed.append(parts)
                 sentences.append(explained(parts))
             sentences += filter(None, [turned(of)])
+        sentences += filter(None, [untrained_beside(one)])
     return Contradiction(
         maps=found,
         outcomes=tuple(outcome for of in by_measure.values() for outcome in of),

@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 
 from losscope.report.contradiction.outcomes import CONTRASTIVE_AHEAD, EQUAL, TRIPLET_AHEAD, UNKNOWN, Outcome
+from losscope.report.contradiction.settings import Map
 from losscope.report.contradiction.shares import FAMILY, NOISE, SETTING, Shares, percent
 from losscope.statistics.decomposition import INTERACTIONS
-from losscope.summary.formatting import interval_text
+from losscope.summary.formatting import interval_text, number
+from losscope.summary.measures import RECALL_1
 
 NAMED = 3
 """Factors that a sentence names."""
@@ -88,6 +90,25 @@ def turned(outcomes: Sequence[Outcome]) -> str:
         told = _listed([f"{outcome.setting.title} ({_said(outcome)})" for outcome in other])
         return f"{place} A single change of it shows otherwise: {told}."
     return f"{place} None of the {len(changes)} single changes of it shows otherwise." if changes else place
+
+
+def untrained_beside(found: Map) -> str:
+    """How many of the losses of a map retrieve better than their own inputs do; empty where these were not measured."""
+    arms = {
+        (arm.comparison.protocol, arm.subject): arm for one in found.settings for arm in (one.contrastive, one.triplet)
+    }
+    comparison = found.settings[0].triplet.comparison
+    inputs = comparison.reference("input")
+    level = comparison.mean(inputs, RECALL_1)
+    means = [arm.comparison.mean(arm.subject, RECALL_1) for arm in arms.values()]
+    known = [mean for mean in means if mean is not None]
+    if inputs is None or level is None or not known:
+        return ""
+    better = sum(mean > level for mean in known)
+    return (
+        f"{found.dataset}: {inputs.label}, without any training: {RECALL_1.label} {number(level)}. {better} of the "
+        f"{len(known)} losses under these settings have more."
+    )
 
 
 def _said(outcome: Outcome) -> str:
