@@ -40,6 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "geometry": GROUND | {"distances", "neighbors", "diagnostics"},
     "criterion": GROUND | {"losses"},
     "training": GROUND | {"distances", "cards", "table", "study", "data", "losses", "diagnostics", "evaluation"},
+    "doctor": GROUND | {"cards", "criterion"},
     "monitor": GROUND | {"table", "study", "diagnostics", "evaluation", "criterion", "training"},
     "testing": GROUND | {"losses", "training"},
     "integrations": GROUND | {"losses"},

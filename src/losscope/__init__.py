@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from losscope import claims, diagnostics, evaluation, losses
+    from losscope import claims, diagnostics, doctor, evaluation, losses
     from losscope.cards import card
     from losscope.criterion import Criterion
     from losscope.diagnosis.door import diagnose
@@ -37,6 +37,7 @@ _DOORS = {
     "compare": "losscope.summary.pairing",
     "diagnose": "losscope.diagnosis.door",
     "diagnostics": "losscope.diagnostics",
+    "doctor": "losscope.doctor",
     "evaluation": "losscope.evaluation",
     "from_pml": "losscope.integrations.pml",
     "load_study": "losscope.studies",
@@ -49,7 +50,7 @@ _DOORS = {
 
 __all__ = [
     "Criterion", "Loss", "LossTerms", "Monitor", "Study", "StudyResult", "card", "claims", "compare", "diagnose", "diagnostics",
-    "evaluation", "from_pml", "load_study", "losses", "parse_study", "run", "tap", "write_report",
+    "doctor", "evaluation", "from_pml", "load_study", "losses", "parse_study", "run", "tap", "write_report",
 ]  # fmt: skip
 
 

@@ -1,0 +1,108 @@
+"""`watch`: the same codes from the lines that a monitor writes anyway, so that looking costs nothing.
+
+A line holds what one step measured, each as a list of one number: `{"step": [..], "loss": [..], ...}`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from losscope.doctor.case import share
+from losscope.doctor.finding import Finding
+from losscope.doctor.table import CHECKS
+
+Lines = Sequence[Mapping[str, Any]]
+
+ENOUGH = 3
+"""Steps from which a share means something."""
+
+ONE_POINT = 1e-3
+"""Variance of a batch on the unit sphere below which it is one point."""
+
+GROWTH = 1e3
+"""Times the median gradient norm of the steps before it."""
+
+
+def watch(lines: Lines) -> tuple[Finding, ...]:
+    """What the steps of a run say: findings with issues alone, in the order of the table of checks."""
+    texts = {one.code: one for one in CHECKS}
+    return tuple(
+        Finding(texts[code], texts[code].severity, (said,)) for code, look in LIVE.items() if (said := look(lines))
+    )
+
+
+def _single_class(lines: Lines) -> str | None:
+    found = [(step, value) for step, value in _values(lines, "batch_classes")]
+    alone = [step for step, value in found if value == 1]
+    return _often(alone, len(found), "steps had a batch of a single class: no negatives")
+
+
+def _no_positives(lines: Lines) -> str | None:
+    found = _values(lines, "batch_positive_share")
+    return _often(
+        [step for step, value in found if value == 0], len(found), "steps had no positive pair in their batch"
+    )
+
+
+def _not_finite(lines: Lines) -> str | None:
+    for name in ("loss", "gradient_norm_embedding", "gradient_norm"):
+        for line in lines:
+            if name in line and not math.isfinite(line[name][0]):
+                return f"step {line['step']}: {name} is {line[name][0]}."
+    return None
+
+
+def _zero_gradient(lines: Lines) -> str | None:
+    found = _values(lines, "gradient_norm_embedding") or _values(lines, "gradient_norm")
+    return _often([step for step, value in found if value == 0], len(found), "steps had a gradient of 0")
+
+
+def _exploding(lines: Lines) -> str | None:
+    name = "gradient_norm" if _values(lines, "gradient_norm") else "gradient_norm_embedding"
+    before: list[float] = []
+    for step, value in _values(lines, name):
+        if len(before) >= ENOUGH and value > GROWTH * median(before) > 0:
+            return f"step {step}: {name} is {value:.3g}, the median of the steps before it {median(before):.3g}."
+        before.append(value)
+    return None
+
+
+def _collapsed(lines: Lines) -> str | None:
+    """By the variance within classes and the distance between them, both next to 0."""
+    within = dict(_values(lines, "intra_class_variance_batch"))
+    between = dict(_values(lines, "inter_class_squared_distance_batch"))
+    both = [step for step in within if step in between]
+    if len(both) < ENOUGH or within[both[-1]] > ONE_POINT or between[both[-1]] > 2 * ONE_POINT:
+        return None
+    loss = dict(_values(lines, "loss")).get(both[-1])
+    shown = f", the loss is {loss:.4g}" if loss is not None else ""
+    return (
+        f"step {both[-1]}: variance within classes {within[both[-1]]:.1e}, squared distance between classes "
+        f"{between[both[-1]]:.1e}{shown}: all embeddings are one point."
+    )
+
+
+LIVE: dict[str, Callable[[Lines], str | None]] = {
+    "single-class-batches": _single_class,
+    "no-positives": _no_positives,
+    "not-finite": _not_finite,
+    "zero-gradient": _zero_gradient,
+    "exploding-gradient": _exploding,
+    "collapsed": _collapsed,
+}
+"""Checks of the table that the lines of a monitor are enough for."""
+
+
+def _values(lines: Lines, name: str) -> list[tuple[int, float]]:
+    """(step, value) of a scalar where it was measured and is finite."""
+    return [(line["step"], line[name][0]) for line in lines if name in line and math.isfinite(line[name][0])]
+
+
+def _often(steps: list[int], total: int, what: str) -> str | None:
+    """More than half of enough steps."""
+    if total < ENOUGH or 2 * len(steps) <= total:
+        return None
+    return f"{share(len(steps), total, what)}, first step {steps[0]}."

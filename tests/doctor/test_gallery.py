@@ -1,0 +1,30 @@
+"""Every broken set-up is named by the right code, and no healthy one raises an issue."""
+
+from __future__ import annotations
+
+import pytest
+
+from doctor.gallery import BROKEN, HEALTHY
+from losscope import doctor
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_set_up_is_named(name: str) -> None:
+    broken = BROKEN[name]
+    found = doctor.check(**broken.make())
+    assert found[broken.code].outcome == broken.outcome, found
+    assert found[broken.code].evidence
+
+
+@pytest.mark.parametrize("name", HEALTHY)
+def test_a_healthy_set_up_has_no_issue(name: str) -> None:
+    found = doctor.check(**HEALTHY[name]())
+    assert not found.issues, found
+    assert len(found.passed) >= 8
+
+
+def test_the_gallery_is_as_large_as_promised_and_every_issue_has_a_case() -> None:
+    assert len(BROKEN) >= 20
+    assert len(HEALTHY) >= 10
+    shown = {broken.code for broken in BROKEN.values()}
+    assert {one.code for one in doctor.CHECKS if one.severity == "issue"} - shown == {"fails"}
