@@ -5,8 +5,8 @@ whose edge is δ. With the effect's sign turned so that the claim says "larger":
 
     p_holds = one-sided t test of effect ≤ δ;  p_fails = one-sided t test of effect ≥ δ;  p = 2·min(p_holds, p_fails)
 
-Holm's adjustment of p over the declared family decides at 5 %. Each wrong verdict, also at a true effect of exactly δ,
-has a chance of at most 5 %, and so has any wrong verdict in the family (for directions: Shaffer, "Control of Directional
+Holm's adjustment of p over the declared family decides at 5 %. For normal effects each wrong verdict, also at a true
+effect of exactly δ, has a chance of at most 5 %, and so has any wrong verdict in the family (for directions: Shaffer, "Control of Directional
 Errors with Stagewise Multiple Test Procedures", 1980). The reason of a claim that does not hold is read from an
 interval at level 1 - 5 %/k of a family of k, so reasons are right together, too.
 """
