@@ -41,7 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "criterion": GROUND | {"losses"},
     "training": GROUND | {"distances", "cards", "table", "study", "data", "losses", "diagnostics", "evaluation"},
     "doctor": GROUND | {"cards", "criterion"},
-    "monitor": GROUND | {"table", "study", "diagnostics", "evaluation", "criterion", "training"},
+    "monitor": GROUND | {"table", "study", "diagnostics", "evaluation", "criterion", "training", "doctor"},
     "testing": GROUND | {"losses", "training"},
     "integrations": GROUND | {"losses"},
     # right of it

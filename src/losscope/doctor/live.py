@@ -1,6 +1,6 @@
 """`watch`: the same codes from the lines that a monitor writes anyway, so that looking costs nothing.
 
-A line holds what one step measured, each as a list of one number: `{"step": [..], "loss": [..], ...}`.
+A line holds what one step measured, each as a list of one number: `{"step": 7, "loss": [0.3], ...}`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ Lines = Sequence[Mapping[str, Any]]
 ENOUGH = 3
 """Steps from which a share means something."""
 
+EARLY = 200
+"""Steps in which a gradient of 0 is a fault; later, a hinge loss may have met all its margins."""
+
 ONE_POINT = 1e-3
 """Variance of a batch on the unit sphere below which it is one point."""
 
@@ -26,29 +29,37 @@ GROWTH = 1e3
 """Times the median gradient norm of the steps before it."""
 
 
-def watch(lines: Lines) -> tuple[Finding, ...]:
-    """What the steps of a run say: findings with issues alone, in the order of the table of checks."""
-    texts = {one.code: one for one in CHECKS}
+def watch(lines: Lines, *, needs_positives: bool = True) -> tuple[Finding, ...]:
+    """The issues that steps of a run show, in the order of the table of checks.
+
+    `needs_positives` is False for a loss with class vectors, which learns from single samples.
+
+    >>> steps = [{"step": step, "batch_negative_share": [0.0]} for step in range(3)]
+    >>> [one.code for one in watch(steps)]
+    ['single-class-batches']
+    """
     return tuple(
-        Finding(texts[code], texts[code].severity, (said,)) for code, look in LIVE.items() if (said := look(lines))
+        Finding(check, check.severity, (said,))
+        for check in CHECKS
+        if check.code in LIVE
+        and (needs_positives or check.code != "no-positives")
+        and (said := LIVE[check.code](lines))
     )
 
 
 def _single_class(lines: Lines) -> str | None:
-    found = [(step, value) for step, value in _values(lines, "batch_classes")]
-    alone = [step for step, value in found if value == 1]
-    return _often(alone, len(found), "steps had a batch of a single class: no negatives")
+    found = _values(lines, "batch_negative_share")
+    alone = [step for step, value in found if value == 0]
+    return _often(alone, len(found), "had a batch of a single class: no negatives")
 
 
 def _no_positives(lines: Lines) -> str | None:
     found = _values(lines, "batch_positive_share")
-    return _often(
-        [step for step, value in found if value == 0], len(found), "steps had no positive pair in their batch"
-    )
+    return _often([step for step, value in found if value == 0], len(found), "had no positive pair in their batch")
 
 
 def _not_finite(lines: Lines) -> str | None:
-    for name in ("loss", "gradient_norm_embedding", "gradient_norm"):
+    for name in ("loss", "gradient_norm_embedding"):
         for line in lines:
             if name in line and not math.isfinite(line[name][0]):
                 return f"step {line['step']}: {name} is {line[name][0]}."
@@ -56,8 +67,8 @@ def _not_finite(lines: Lines) -> str | None:
 
 
 def _zero_gradient(lines: Lines) -> str | None:
-    found = _values(lines, "gradient_norm_embedding") or _values(lines, "gradient_norm")
-    return _often([step for step, value in found if value == 0], len(found), "steps had a gradient of 0")
+    found = [(step, value) for step, value in _values(lines, "gradient_norm_embedding") if step < EARLY]
+    return _often([step for step, value in found if value == 0], len(found), "had a gradient of 0")
 
 
 def _exploding(lines: Lines) -> str | None:
@@ -105,4 +116,4 @@ def _often(steps: list[int], total: int, what: str) -> str | None:
     """More than half of enough steps."""
     if total < ENOUGH or 2 * len(steps) <= total:
         return None
-    return f"{share(len(steps), total, what)}, first step {steps[0]}."
+    return f"{share(len(steps), total, 'steps')} {what}, first step {steps[0]}."

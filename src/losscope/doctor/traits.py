@@ -59,8 +59,14 @@ def traits_of(criterion: Any) -> Traits:
         scale=scale,
         hinge=margin is not None and not temperature and not scale and _hinges(criterion, name, settings),
         contrastive="contrastive" in name.lower() and margin is not None and not temperature and not scale,
-        class_vectors=bool(parameters_of(criterion)) or getattr(criterion, "proxies", None) is not None,
+        class_vectors=has_class_vectors(criterion),
     )
+
+
+def has_class_vectors(criterion: Any) -> bool:
+    """Whether it compares samples with vectors of its own, so that a sample needs no positive in its batch."""
+    vectors = [one for one in parameters_of(criterion).values() if one.ndim > 1]
+    return bool(vectors) or getattr(criterion, "proxies", None) is not None
 
 
 def _hinges(criterion: Any, name: str, settings: Mapping[str, Any]) -> bool:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 _PLAIN = (dict, OrderedDict, list, set, deque)
+_STATEFUL: tuple[type[Any], ...] = (torch.Generator, np.random.RandomState)
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
@@ -113,7 +114,7 @@ def _samplers(loader: object) -> list[object]:
 def _restore_generators(one: object) -> Iterator[Callable[[], object]]:
     value: Any
     for value in vars(one).values():
-        if isinstance(value, torch.Generator | np.random.RandomState):
+        if isinstance(value, _STATEFUL):
             yield partial(value.set_state, value.get_state())
         elif isinstance(value, np.random.Generator):
             yield partial(setattr, value.bit_generator, "state", value.bit_generator.state)

@@ -17,6 +17,9 @@ from torch import Tensor
 from losscope import diagnostics
 from losscope.criterion import Criterion
 from losscope.diagnostics.variance import class_statistics
+from losscope.doctor.finding import Finding
+from losscope.doctor.live import watch
+from losscope.doctor.traits import has_class_vectors
 from losscope.errors import InvalidInput, LosscopeError
 from losscope.evaluation import retrieval
 from losscope.monitor.batch import Batch, labels_of
@@ -33,6 +36,10 @@ DECAY = 0.98
 
 TERMS = first_then_every(10, 10)
 """When terms are read: the first ten steps, then every tenth."""
+
+
+WATCHED = 64
+"""Latest steps that the doctor looks at."""
 
 
 class Logger(Protocol):
@@ -65,6 +72,8 @@ class Monitor:
     optimizer   measures the gradient norm of its parameters at each of its steps: no call is needed
     scaler      the GradScaler of mixed precision, by whose scale gradients are divided
     loggers     objects with `log(dict, step)` that get every step's scalars
+    doctor      log what is wrong with the run (`losscope.doctor.watch`), once for each kind, as warnings of the logger
+                `losscope`, and keep it in `findings`
     strict      raise what goes wrong in measuring; else it is a warning, once for each kind, and training goes on
 
     Measured for each step: loss, native active ratio of terms (on `terms`), share of rows with a gradient, the comparable
@@ -90,6 +99,7 @@ class Monitor:
         optimizer: torch.optim.Optimizer | None = None,
         scaler: Any = None,
         loggers: Iterable[Logger] = (),
+        doctor: bool = True,
         strict: bool = False,
     ) -> None:
         given = dict(hyperparameters or getattr(criterion, "hyperparameters", {}))
@@ -97,8 +107,9 @@ class Monitor:
         self.loggers, self.strict, self.scaler = tuple(loggers), strict, scaler
         self.lines: list[dict[str, Any]] = []  # of steps, as written
         self.rows: list[Row] = []  # of epochs, as written
+        self.findings: list[Finding] = []  # of the doctor, each code once
         self.count, self.epochs = 0, 0  # steps seen, epochs ended
-        self._steps, self._terms, self._full = steps, terms, full
+        self._steps, self._terms, self._full, self._doctor = steps, terms, full, doctor
         self._buffer, self._sums = Buffer(), dict[tuple[str, int | None], tuple[float, int]]()
         self._running: float | None = None
         self._samples = 0
@@ -208,6 +219,8 @@ class Monitor:
         self.lines += lines
         if self._record is not None and lines:
             self._record.append(self.epochs + 1, (), lines)
+        if self._doctor and lines:
+            self._consult()
 
     def epoch(
         self, embeddings: Tensor | None = None, labels: Tensor | None = None, *, split: str = "heldout"
@@ -338,6 +351,15 @@ class Monitor:
             for logger in self.loggers:
                 logger.log({name: value for name, value in values.items() if math.isfinite(value)}, step.step)
             yield {"epoch": step.epoch, "step": step.step, **{name: [value] for name, value in values.items()}}
+
+    def _consult(self) -> None:
+        """Log what the latest steps show to be wrong, once for each code."""
+        vectors = any(isinstance(one, Tap) and has_class_vectors(one.criterion) for one in self._taps)
+        known = {one.code for one in self.findings}
+        for found in watch(self.lines[-WATCHED:], needs_positives=not vectors):
+            if found.code not in known:
+                self.findings.append(found)
+                logging.getLogger("losscope").warning("%s", found)
 
     def _judge(self, step: Step, values: Mapping[str, float]) -> None:
         """The first step whose loss or gradient is not finite."""
