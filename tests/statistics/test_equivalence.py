@@ -11,6 +11,8 @@ from scipy import stats
 from losscope.diagnostics import DIAGNOSTICS
 from losscope.errors import InvalidInput, UnknownName
 from losscope.statistics import REGIONS, Interval, Region, mean_interval, region_of, standing
+from losscope.statistics.equivalence import UNDECLARED
+from losscope.summary.measures import MEASURES
 
 EVALUATIONS = {"recall_at_k", "r_precision", "map_at_r", "knn_accuracy", "linear_probe_accuracy",
                "fine_recall_at_k", "fine_recall_at_k_within_coarse", "fine_map_at_r"}  # fmt: skip
@@ -64,5 +66,15 @@ def test_declared_regions() -> None:
     assert set(REGIONS) - set(DIAGNOSTICS) == {*EVALUATIONS, "correlation"}  # no region of what nobody measures
     with pytest.raises(UnknownName, match="did you mean 'map_at_r'"):
         region_of("map_at_rr")
-    with pytest.raises(UnknownName):  # losses of different kinds have no common unit
+
+
+def test_every_diagnostic_has_a_region_or_a_reason_why_not() -> None:
+    assert not REGIONS.keys() & UNDECLARED.keys()
+    assert set(DIAGNOSTICS) <= REGIONS.keys() | UNDECLARED.keys()
+    assert {measure.diagnostic for measure in MEASURES} <= REGIONS.keys() | UNDECLARED.keys()
+    for name in ("active_rows", "gradient_pull", "gradient_push", "gradient_by_hardness", "gradient_by_class"):
+        assert (region_of(name).margin, region_of(name).scale) == (0.02, "absolute")
+    with pytest.raises(UnknownName, match="values of different losses have no common unit; declare one"):
         region_of("loss")
+    with pytest.raises(UnknownName, match="what the sampler drew"):
+        region_of("batch_classes")

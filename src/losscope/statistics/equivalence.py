@@ -97,8 +97,9 @@ _DECLARED: tuple[tuple[float, Scale, str, tuple[str, ...]], ...] = (
     (0.02, "absolute", _SHARES,
      ("active_ratio", "active_ratio_positive", "active_ratio_negative", "relative_activity", "residual_mass",
       "gradient_share_90", "gradient_share_curve", "gradient_participation",
-      "gradient_effective_share", "gradient_signal_fraction", "greedy_fraction", "satisfied_share",
-      "mean_resultant_squared", "pair_weight_positive", "fine_explained_share", "fine_explained_share_corrected")),
+      "gradient_effective_share", "gradient_signal_fraction", "active_rows", "gradient_pull", "gradient_push",
+      "gradient_by_hardness", "gradient_by_class", "greedy_fraction", "satisfied_share", "mean_resultant_squared",
+      "pair_weight_positive", "fine_explained_share", "fine_explained_share_corrected")),
     (0.02, "absolute", "cosines: 0.02 of their range from -1 to 1 on either side",
      ("centroid_cosine_mean", "centroid_cosine_max")),
     (0.1, "absolute", "correlations, as Fisher's z: below Cohen's small effect of 0.1", ("correlation",)),
@@ -120,14 +121,25 @@ REGIONS: Mapping[str, Region] = {
 }
 """The declared region of each diagnostic, and of correlations between two."""
 
+_OF_BATCHES = "it describes what the sampler drew, which is the same for every loss of a seed"
+UNDECLARED: Mapping[str, str] = {
+    "loss": "values of different losses have no common unit",
+    "loss_floor": "values of different losses have no common unit",
+    **dict.fromkeys(("batch_size", "batch_classes", "batch_positive_share", "batch_negative_share"), _OF_BATCHES),
+}
+"""Diagnostics that have no region, and why not."""
+
 
 def region_of(diagnostic: str) -> Region:
-    """The declared region of a diagnostic. Raises UnknownName where none is declared, as for the loss: values of
-    different losses have no common unit.
+    """The declared region of a diagnostic. Raises UnknownName where none is declared, with the reason for those in
+    `UNDECLARED`.
 
     >>> region_of("recall_at_k").words, region_of("gradient_norm").words
     ('±0.01', '±10 %')
     """
+    if diagnostic in UNDECLARED:
+        raise UnknownName(f"no region of practical equivalence for '{diagnostic}': {UNDECLARED[diagnostic]}; declare one with "
+                          "Region(margin, scale) if your comparison has a unit")  # fmt: skip
     if diagnostic not in REGIONS:
         raise UnknownName.of("region of practical equivalence of the diagnostic", diagnostic, REGIONS)
     return REGIONS[diagnostic]
