@@ -23,6 +23,7 @@ from losscope.cli.console import (
 )
 from losscope.cli.data import app as data_app
 from losscope.cli.diagnose import diagnose
+from losscope.cli.doctor import doctor
 from losscope.cli.options import AsJson, DataFolder
 from losscope.errors import InvalidInput, LosscopeError
 
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.command()(diagnose)
+app.command()(doctor)
 
 
 @app.command()
@@ -243,7 +245,7 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 failed, 2 usage or bad input, 130 interrupted."""
+    """Run the command line. Exit codes: 0 done, 1 failed, 2 usage or bad input, 3 asked for and found, 130 interrupted."""
     try:
         app()
     except LosscopeError as error:
