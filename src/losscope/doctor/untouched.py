@@ -56,7 +56,7 @@ def _restore_object(one: object) -> Callable[[], None]:
     attributes = {name: copy(value) if type(value) in _PLAIN else value for name, value in held.items()}
     originals = dict(held)
     tensors = [
-        (value, value.detach().clone(), value._version)
+        (value, value.detach().clone())
         for value in (*_tensors(held), *_tensors(held.get("_parameters", {})), *_tensors(held.get("_buffers", {})))
     ]
 
@@ -69,8 +69,8 @@ def _restore_object(one: object) -> Callable[[], None]:
                 _refill(value, attributes[name])
             held[name] = value
         with torch.no_grad():
-            for tensor, before, version in tensors:
-                if tensor._version != version:
+            for tensor, before in tensors:  # batch norm writes its statistics without counting a version
+                if not torch.equal(tensor, before):
                     tensor.copy_(before)
 
     return restore
