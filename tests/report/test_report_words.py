@@ -77,8 +77,20 @@ def test_several_comparisons(write_record: Any, set_values: Any) -> None:
 
 def test_thirteen_seeds_give_a_verdict(write_record: Any) -> None:
     words = headline(summarize(write_record(seeds=13, edit=recall(LEVELS, wobble=0.001))), 0)
-    assert words.trust.startswith("n = 13 paired seeds: 1 of 1 leads hold at 5 % after Holm's adjustment")
-    assert words.table.groups[0].rows[0].cells[-1] == "holds at 5 %"
+    assert words.trust.startswith(
+        "n = 13 paired seeds: 1 of 1 leads hold beyond ±0.01, the region of practical equivalence, 0 are equal in practice. "
+        "This speaks for other draws of the data and seeds, not for other data sets or protocols."
+    )
+    assert words.table.groups[0].rows[0].cells[-1] == "holds beyond ±0.01"
+
+
+def test_a_lead_that_is_sure_and_tiny_is_equal_in_practice(write_record: Any) -> None:
+    levels = {**LEVELS, "tripletsquared=true": 0.699}  # 0.001 less than the leader, in every seed
+    summary = summarize(write_record(seeds=13, edit=recall(levels, wobble=1e-5), fingerprint="one and the same"))
+    words = headline(summary, 0)
+    assert "0 of 1 leads hold beyond ±0.01, the region of practical equivalence, 1 is equal in practice." in words.trust
+    assert "This speaks for other seeds on this split, not" in words.trust
+    assert words.table.groups[0].rows[0].cells[-1] == "equal in practice"
 
 
 def test_lost_runs_are_counted(write_record: Any) -> None:

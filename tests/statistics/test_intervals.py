@@ -12,11 +12,15 @@ from scipy import stats
 from losscope.errors import InvalidInput
 from losscope.statistics import (
     MINIMUM_SEEDS,
+    Contrast,
     Interval,
+    Region,
+    decide,
     holm,
     mean_interval,
     paired_difference,
     sign_flip_p,
+    simultaneous_interval,
     smallest_p,
     verdict,
     wilcoxon_p,
@@ -105,24 +109,31 @@ def test_holm_by_hand() -> None:
     assert holm([]) == []
 
 
-@pytest.mark.parametrize(("n", "shift", "expected"), [
-    (MINIMUM_SEEDS - 1, 9.0, "cannot tell yet"),
-    (MINIMUM_SEEDS, 9.0, "larger"),
-    (MINIMUM_SEEDS, -9.0, "smaller"),
-    (MINIMUM_SEEDS, 0.0, "no difference shown"),
+@pytest.mark.parametrize(("n", "shift", "margin", "expected"), [
+    (MINIMUM_SEEDS - 1, 9.0, 1.0, "cannot tell yet"),
+    (MINIMUM_SEEDS, 9.0, 1.0, "larger"),
+    (MINIMUM_SEEDS, -9.0, 1.0, "smaller"),
+    (MINIMUM_SEEDS, 0.0, 1.0, "equivalent"),
+    (MINIMUM_SEEDS, 1.0, 1.0, "cannot tell"),
+    (MINIMUM_SEEDS, 0.0, 0.1, "cannot tell"),
 ])  # fmt: skip
-def test_verdicts_need_thirteen_seeds(n: int, shift: float, expected: str) -> None:
+def test_verdicts_need_thirteen_seeds(n: int, shift: float, margin: float, expected: str) -> None:
     wave = np.sin(np.arange(n) * 2.0)
-    wave -= wave.mean()
-    found = paired_difference(dict.fromkeys(range(n), 0.0), dict(enumerate(wave + shift)))
-    assert verdict(found, found.p) == expected
+    effects = (wave - wave.mean() + shift).tolist()
+    assert verdict(simultaneous_interval(effects, 1), Region(margin)) == expected
 
 
-def test_a_verdict_rests_on_the_adjusted_p() -> None:
-    found = paired_difference(dict.fromkeys(range(13), 0.0), {seed: 1.0 + 0.1 * seed for seed in range(13)})
-    assert found.p is not None
-    assert found.p < 0.05
-    assert verdict(found, 0.06) == "no difference shown"
+def test_simultaneous_intervals_are_those_of_the_decisions() -> None:
+    random = np.random.default_rng(0)
+    family = [
+        Contrast("effect", tuple(range(14)), tuple(random.normal(size=14)), Region(0.1), "other seeds")
+        for _ in range(7)
+    ]
+    for contrast, decision in zip(family, decide(family), strict=True):
+        found = simultaneous_interval(contrast.effects, 7)
+        half = stats.t.ppf(1 - 0.05 / 7 / 2, 13) * stats.sem(contrast.effects)
+        assert found == decision.simultaneous
+        assert (found.low, found.high) == pytest.approx((found.mean - half, found.mean + half))
 
 
 def test_importing_statistics_loads_neither_torch_nor_scipy() -> None:

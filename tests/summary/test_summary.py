@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from losscope.report import summarize
-from losscope.summary.measures import COMPARED, MEASURES, RECALL_1
+from losscope.summary.measures import COMPARED, INTRA_TRAIN, MEASURES, RECALL_1
 from losscope.summary.subjects import HUES, subjects
 from losscope.summary.types import Comparison
 
@@ -103,6 +103,39 @@ def test_verdicts_wait_for_thirteen_seeds(write_record: Any, set_values: Any, se
     )
     summary = summarize(write_record(seeds=seeds, edit=apart))
     assert {found.verdict for found in summary.differences if found.measure == RECALL_1} <= verdicts
+
+
+def test_verdicts_are_about_the_region_over_the_whole_family(write_record: Any, set_values: Any, values: Any) -> None:
+    folder = write_record(seeds=13, datasets=[{"name": "synthetic"}, {"name": "digits"}])
+    for measure in (RECALL_1, INTRA_TRAIN):
+        family = [found for found in summarize(folder).differences if found.measure == measure]
+        assert len(family) == 6
+        for found in family:
+            one, other = (
+                np.array(values(folder, dataset=found.comparison.dataset, loss=subject.loss, variant=subject.variant,
+                                epoch=LAST, diagnostic=measure.diagnostic, item=measure.item,
+                                split="heldout" if measure is RECALL_1 else "train"))
+                for subject in (found.first, found.second)
+            )  # fmt: skip
+            effects = other - one if measure is RECALL_1 else np.log(other) - np.log(one)
+            edge = 0.01 if measure is RECALL_1 else np.log(1.1)
+            half = stats.t.ppf(1 - 0.05 / 6 / 2, 12) * stats.sem(effects)
+            low, high = effects.mean() - half, effects.mean() + half
+            assert found.simultaneous is not None
+            assert (found.simultaneous.low, found.simultaneous.high) == pytest.approx((low, high))
+            expected = {"larger": low > edge, "smaller": high < -edge, "equivalent": -edge < low and high < edge}
+            assert found.verdict == next((name for name, holds in expected.items() if holds), "cannot tell")
+            assert found.population == "other draws of the data and seeds"
+
+
+def test_a_variance_of_zero_has_no_verdict(write_record: Any, set_values: Any) -> None:
+    collapsed = set_values(lambda row: 0.0 if row["loss"] == "contrastive" else row["value"],
+                           diagnostic="intra_class_variance_mean", split="train")  # fmt: skip
+    summary = summarize(write_record(seeds=13, edit=collapsed))
+    found = [part for part in summary.differences if part.measure == INTRA_TRAIN]
+    told = {part.first.loss == "contrastive": (part.simultaneous is None, part.effect is None) for part in found}
+    assert told == {True: (True, True), False: (False, False)}
+    assert {part.verdict for part in found if part.first.loss == "contrastive"} == {"cannot tell"}
 
 
 def test_the_fitted_preset_is_no_headline_where_another_protocol_is(write_record: Any) -> None:

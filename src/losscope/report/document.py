@@ -95,5 +95,9 @@ def _difference(found: Difference) -> dict[str, Any]:
         "p_sign_flip": paired.p_sign_flip,
         "p_wilcoxon": paired.p_wilcoxon,
         "p_smallest": paired.p_smallest,
+        "region": found.region.words,
+        "scale": found.region.scale,
+        "simultaneous": found.simultaneous and asdict(found.simultaneous),
         "verdict": found.verdict,
+        "population": found.population,
     }

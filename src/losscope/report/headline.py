@@ -113,10 +113,14 @@ def _trust(summary: Summary, found: Sequence[Lead], fired: int) -> str:
     elif fewest < MINIMUM_SEEDS:
         said = f"Cannot tell yet: n = {fewest} paired seeds, verdicts need {MINIMUM_SEEDS}."
     else:
-        held = sum(rival.verdict in ("larger", "smaller") for rival in rivals)
+        held = sum(rival.holds for rival in rivals)
+        equal = sum(rival.difference.verdict == "equivalent" for rival in rivals)
+        regions = listed(list(dict.fromkeys(rival.difference.region.words for rival in rivals)))
+        whom = listed(list(dict.fromkeys(rival.difference.population for rival in rivals)))
         said = (
-            f"n = {fewest} paired seeds: {held} of {len(rivals)} leads hold at 5 % after Holm's adjustment, for other "
-            "seeds under the same protocol, not for other data."
+            f"n = {fewest} paired seeds: {held} of {len(rivals)} leads hold beyond {regions}, the region of practical "
+            f"equivalence, {equal} {'is' if equal == 1 else 'are'} equal in practice. This speaks for {whom}, not for other "
+            "data sets or protocols."
         )
     warned = f"{fired} checks fired" if fired != 1 else "1 check fired"
     return f"{said} {_progress(summary)} {warned}, see below."

@@ -6,21 +6,28 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from losscope.report.differences import verdict_words
 from losscope.report.tables import Column, Group, Row, Table
-from losscope.statistics import MINIMUM_SEEDS, Interval, Verdict
+from losscope.statistics import MINIMUM_SEEDS, Interval
 from losscope.summary.formatting import ABSENT, interval_text, number
 from losscope.summary.measures import KNN, RECALL_1, Measure
 from losscope.summary.subjects import Subject
-from losscope.summary.types import Comparison, Summary
+from losscope.summary.types import Comparison, Difference, Summary
 
 
 @dataclass(frozen=True)
 class Rival:
-    """The loss with the next best mean. `interval` is of leader minus rival, paired by seed."""
+    """The loss with the next best mean. `interval` is of leader minus rival, `difference` is between the two, whichever
+    comes first."""
 
     subject: Subject
     interval: Interval
-    verdict: Verdict
+    difference: Difference
+
+    @property
+    def holds(self) -> bool:
+        """Whether the lead is beyond the region of practical equivalence."""
+        return self.difference.verdict in ("larger", "smaller")
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,7 @@ def _rival(
     if found is None:
         return None
     interval = found.paired.interval
-    return Rival(subject, interval if found.second == leader else interval.negated, found.verdict)
+    return Rival(subject, interval if found.second == leader else interval.negated, found)
 
 
 def leads_table(found: Sequence[Lead]) -> Table:
@@ -121,6 +128,4 @@ def leads_table(found: Sequence[Lead]) -> Table:
 def _verdict(rival: Rival | None) -> str:
     if rival is None:
         return "nothing to compare with"
-    if rival.verdict == "cannot tell yet":
-        return f"cannot tell yet (n < {MINIMUM_SEEDS})"
-    return "holds at 5 %" if rival.verdict in ("larger", "smaller") else rival.verdict
+    return f"holds beyond {rival.difference.region.words}" if rival.holds else verdict_words(rival.difference)

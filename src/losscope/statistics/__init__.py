@@ -19,6 +19,7 @@ from losscope.statistics.paired import (
     Verdict,
     paired_difference,
     sign_flip_p,
+    simultaneous_interval,
     smallest_p,
     verdict,
     wilcoxon_p,
@@ -32,5 +33,5 @@ __all__ = [
     "Verdict", "anytime_interval", "anytime_p", "association", "cohen_d", "corrected_fold_difference",
     "crossed_bootstrap", "crossed_interval", "decide", "decompose", "detectable_effect", "e_value", "geometric_ratio",
     "holm", "mean_interval", "one_run_test", "paired_difference", "power", "region_of", "seeds_needed", "sign_flip_p",
-    "smallest_p", "standing", "superiority", "verdict", "wilcoxon_p",
+    "simultaneous_interval", "smallest_p", "standing", "superiority", "verdict", "wilcoxon_p",
 ]  # fmt: skip

@@ -8,11 +8,11 @@ from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
-from losscope.statistics import holm, paired_difference, verdict
+from losscope.statistics import Interval, Region, holm, paired_difference, region_of, simultaneous_interval, verdict
 from losscope.summary.datasets import class_split_of, same_data, split_protocol, trained_on_features
 from losscope.summary.estimating import class_variances, curves, estimates, planes, profiles, series_of
 from losscope.summary.measures import COMPARED
-from losscope.summary.pairing import on_equal_data
+from losscope.summary.pairing import on_equal_data, population
 from losscope.summary.reading import INPUTS, PER_CLASS, Record, protocols
 from losscope.summary.representing import best_on_validation, nearest_to_defaults
 from losscope.summary.selection import VALIDATION, selections
@@ -126,18 +126,40 @@ def _hyperparameters(record: Record, dataset: str, protocol: str, subject: Subje
 
 
 def _differences(comparisons: Sequence[Comparison]) -> list[Difference]:
-    """All loss pairs x comparisons of each measure, trained on the labels as given; Holm within a measure."""
+    """All loss pairs x comparisons of each measure, trained on the labels as given; one family for each measure."""
     found = []
     for measure in COMPARED:
-        family = []
+        region, family = region_of(measure.diagnostic), []
         for comparison in (part for part in comparisons if not part.shuffled):
             for first, second in combinations(comparison.shown, 2):
                 if both := on_equal_data(comparison, first, second, measure):
-                    family.append((comparison, first, second, paired_difference(*both)))
-        tested = [paired.p for *_, paired in family if paired.p is not None]
-        adjusted = iter(holm(tested))
-        for comparison, first, second, paired in family:
-            p = None if paired.p is None else next(adjusted)
-            judged = verdict(paired, p)
-            found.append(Difference(comparison, measure, first, second, paired, p, len(tested), judged))
+                    family.append((comparison, first, second, both))
+        pairs = [paired_difference(*both) for *_, both in family]
+        adjusted = iter(holm([paired.p for paired in pairs if paired.p is not None]))
+        for (comparison, first, second, both), paired in zip(family, pairs, strict=True):
+            simultaneous = _simultaneous(region, *both, len(family))
+            found.append(
+                Difference(
+                    comparison=comparison,
+                    measure=measure,
+                    first=first,
+                    second=second,
+                    paired=paired,
+                    adjusted_p=None if paired.p is None else next(adjusted),
+                    family=len(family),
+                    region=region,
+                    simultaneous=simultaneous,
+                    verdict=verdict(simultaneous, region) if simultaneous else "cannot tell",
+                    population=population(comparison),
+                )
+            )
     return found
+
+
+def _simultaneous(
+    region: Region, first: Mapping[int, float], second: Mapping[int, float], family: int
+) -> Interval | None:
+    """The interval on the scale of the region; None where that is of logarithms and a value is not positive."""
+    if region.scale == "log" and min(*first.values(), *second.values()) <= 0:
+        return None
+    return simultaneous_interval(list(region.effects(first, second).values()), family)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from losscope.statistics import Interval, PairedDifference, Verdict, paired_difference
+from losscope.statistics import Interval, PairedDifference, Region, Verdict, paired_difference
 from losscope.summary.measures import Measure
 from losscope.summary.reading import StudyRecord
 from losscope.summary.subjects import Kind, Subject
@@ -165,7 +166,11 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Difference:
-    """`second - first` of one measure in one comparison, with Holm's p over its family and the verdict."""
+    """`second - first` of one measure in one comparison, with Holm's p over its family and the verdict.
+
+    The p values ask whether there is any difference, the verdict asks whether it is beyond the region of practical
+    equivalence.
+    """
 
     comparison: Comparison
     measure: Measure
@@ -174,7 +179,19 @@ class Difference:
     paired: PairedDifference
     adjusted_p: float | None
     family: int  # differences of this measure in this report
+    region: Region
+    simultaneous: Interval | None  # on the scale of the region; None where a value has no logarithm
     verdict: Verdict
+    population: str  # for whom the verdict speaks
+
+    @property
+    def effect(self) -> Interval | None:
+        """`simultaneous` as a difference, or on the log scale as the ratio of geometric means second/first."""
+        found = self.simultaneous
+        if found is None or self.region.scale == "absolute":
+            return found
+        low, high = (None if bound is None else math.exp(bound) for bound in (found.low, found.high))
+        return Interval(found.n, math.exp(found.mean), low, high)
 
 
 @dataclass(frozen=True)
