@@ -84,12 +84,12 @@ def turned(outcomes: Sequence[Outcome]) -> str:
     sign = "−" if center.decision.region.scale == "absolute" else "/"
     numbers = f"contrastive {sign} triplet {interval_text(center.shown)}, n = {center.decision.n}"
     place = f"{center.dataset}, {center.measure.label}: at the center {_said(center)} ({numbers})."
-    changes = [outcome for outcome in outcomes if len(outcome.setting.away) == 1]
-    other = [outcome for outcome in changes if outcome.larger not in (center.larger, UNKNOWN)]
-    if other:
-        told = _listed([f"{outcome.setting.title} ({_said(outcome)})" for outcome in other])
-        return f"{place} A single change of it shows otherwise: {told}."
-    return f"{place} None of the {len(changes)} single changes of it shows otherwise." if changes else place
+    changes = [outcome for outcome in outcomes if len(outcome.setting.away) == 1 and outcome.larger != center.larger]
+    other = [f"{outcome.setting.title} ({_said(outcome)})" for outcome in changes if outcome.larger != UNKNOWN]
+    lost = [outcome.setting.title for outcome in changes if outcome.larger == UNKNOWN]
+    said = f" A single change of it shows otherwise: {_listed(other)}." if other else ""
+    said = said or " No single change of it shows otherwise."
+    return place + said + (f" It can't be told after one change: {_listed(lost)}." if lost else "")
 
 
 def untrained_beside(found: Map) -> str:
