@@ -25,7 +25,7 @@ def prepare(dataset: Dataset, protocol: Protocol) -> Dataset:
     for name, split in dataset.splits.items():
         if id(split.inputs) not in done:
             done[id(split.inputs)] = scale(split.inputs)
-        splits[name] = _outliers(name, Split(done[id(split.inputs)], split.labels), protocol, dataset)
+        splits[name] = _outliers(name, replace(split, inputs=done[id(split.inputs)]), protocol, dataset)
     return replace(dataset, splits=splits)
 
 
@@ -51,10 +51,11 @@ def unit_length(inputs: np.ndarray) -> np.ndarray:
 def _outliers(name: str, split: Split, protocol: Protocol, dataset: Dataset) -> Split:
     if protocol.batch.outliers == "class":
         extra = max(int(other.labels.max()) for other in dataset.splits.values()) + 1
-        return Split(split.inputs, np.where(split.labels == OUTLIER, extra, split.labels))
+        return replace(split, labels=np.where(split.labels == OUTLIER, extra, split.labels))
     if protocol.batch.outliers == "drop" and name.startswith("train"):
         kept = split.labels != OUTLIER
-        return split if kept.all() else Split(split.inputs[kept], split.labels[kept])
+        fine = None if split.fine is None else split.fine[kept]
+        return split if kept.all() else Split(split.inputs[kept], split.labels[kept], fine)
     return split
 
 
