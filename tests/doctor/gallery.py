@@ -339,6 +339,10 @@ def loader() -> DataLoader[Any]:
 HEALTHY: dict[str, Callable[[], Setup]] = {
     "contrastive, ours": lambda: setup(losscope.Criterion("contrastive")),
     "triplet, ours, batch-hard": lambda: setup(losscope.Criterion("triplet", margin=0.2, mining="batch_hard")),
+    "triplet, ours, semi-hard": lambda: setup(losscope.Criterion("triplet", mining="semi_hard")),
+    "pml ranked list, which leaves out distances of 0": lambda: setup(losses.RankedListLoss(margin=0.4, Tn=1)),
+    "pml normalized softmax": lambda: setup(losses.NormalizedSoftmaxLoss(CLASSES, DIM), Encoder(unit=False)),
+    "a memory of earlier batches": lambda: setup(losses.CrossBatchMemory(losses.TripletMarginLoss(0.2), DIM, 64)),
     "sup_con, ours, a DataLoader": lambda: setup(losscope.Criterion("sup_con"), loader=loader()),
     "info_nce, ours, any length normalized inside": lambda: setup(
         losscope.Criterion("info_nce", normalize=True), Encoder(unit=False)

@@ -103,12 +103,12 @@ class Call:
                 return replace(self, given=self.given[order.to(self.given.device)])
         return None
 
-    def collapsed(self) -> Call:
-        """All embeddings are one point, as long as they are on average."""
+    def collapsed(self, distance: float = 0.0) -> Call:
+        """All embeddings are one point, as long as they are on average, or at `distance` from it in random directions."""
         rows = self.rows
-        point = torch.zeros_like(rows)
-        point[:, 0] = torch.linalg.vector_norm(rows, dim=-1).mean()
-        return self.moved(point)
+        point = F.normalize(torch.randn(rows.shape, generator=torch.Generator().manual_seed(0)), dim=-1) * distance
+        point[:, 0] += 1.0
+        return self.moved(point * torch.linalg.vector_norm(rows, dim=-1).mean().cpu())
 
     def apart(self) -> Call:
         """Every class one point of unit length, all classes equally far: the best that can be done on the sphere."""

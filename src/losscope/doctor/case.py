@@ -55,6 +55,7 @@ class Trials:
     shuffled: tuple[Trial, ...]
     doubled: Trial | None  # embeddings of twice the length
     collapsed: Trial | None
+    gathered: Trial | None  # nearly collapsed
     apart: Trial | None
     twinned: Trial | None
     half: Trial | None  # in float16

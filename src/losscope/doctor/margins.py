@@ -12,6 +12,9 @@ from losscope.doctor.traits import Measure, measure_of
 NOTHING = 1e-6
 """A loss below it is 0."""
 
+NEXT_TO_NOTHING = 5e-3
+"""A loss below it is what positives at the distance of nearly collapsed embeddings give."""
+
 
 def margin_unreachable(case: Case) -> list[str] | None:
     """A margin that no embeddings of unit length meet: the loss at the collapsed simplex is above 0."""
@@ -40,7 +43,8 @@ def margin_always_satisfied(case: Case) -> list[str] | None:
     trials = case.trials
     if trials is None or trials.collapsed is None or case.traits.class_vectors or _one_sided(trials):
         return None
-    if abs(trials.collapsed.value) > NOTHING:
+    near = trials.gathered.value if trials.gathered is not None else 0.0
+    if abs(trials.collapsed.value) > NOTHING or abs(near) > NEXT_TO_NOTHING:
         return []
     margin = f" with margin {case.traits.margin:g}" if case.traits.margin is not None else ""
     space = measure_of(case.criterion)
@@ -52,7 +56,8 @@ def not_normalized(case: Case) -> list[str] | None:
     """Embeddings of other lengths than 1 where temperature, scale or margin are meant for the unit sphere."""
     trials, traits = case.trials, case.traits
     ours = isinstance(case.criterion, Criterion)
-    meant = ours or traits.sharpness is not None
+    # At a scale of 1, SphereFace and large-margin softmax are meant for embeddings of any length.
+    meant = ours or (traits.sharpness is not None and traits.sharpness > 1)
     if trials is None or not meant or trials.doubled is None:
         return None
     if trials.on_the_sphere:
@@ -91,9 +96,13 @@ def miner_units(case: Case) -> list[str] | None:
     if not held:
         return [f"{said}; the miner has no threshold, so it picks the same."]
     shown = ", ".join(f"{name} = {value:g}" for name, value in held.items())
-    means = ", ".join(f"{name} is a cosine of {1 - value**2 / 2:.3g}" for name, value in held.items())
-    lp = miner.name == "LpDistance" and miner.power == 1 and all(0 <= value <= 2 for value in held.values())
-    return [f"{said}, and {shown} of the miner is in its own unit" + (f": {means}." if lp else ".")]
+    lengths = miner.name == "LpDistance" and miner.power == 1
+    means = [
+        f"{name} is a cosine of {1 - value**2 / 2:.3g}"
+        for name, value in held.items()
+        if lengths and name != "margin" and 0 <= value <= 2  # the margin of triplets is a difference
+    ]
+    return [f"{said}, and {shown} of the miner is in its own unit" + (f": {', '.join(means)}." if means else ".")]
 
 
 def miner_margin(case: Case) -> list[str] | None:

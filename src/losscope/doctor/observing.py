@@ -14,6 +14,9 @@ from losscope.doctor.calls import Call, Embed, call_of, parameters_of
 from losscope.doctor.case import Observed, Trial, Trials
 from losscope.errors import InvalidInput
 
+GATHERED = 1e-3
+"""Distance of nearly collapsed embeddings from their common point, for losses that leave out distances of exactly 0."""
+
 
 def observe(
     model: nn.Module,
@@ -55,7 +58,10 @@ def _observed(model: nn.Module, criterion: Callable[..., Any], batch: Any, miner
             )
         parameters = {f"model.{name}": one for name, one in parameters_of(model).items()}
         parameters |= {f"criterion.{name}": one for name, one in parameters_of(criterion).items()}
-        of_parts, of_parameters = _gradients(loss, call.parts, [*parameters.values()])
+        try:
+            of_parts, of_parameters = _gradients(loss, call.parts, [*parameters.values()])
+        except Exception as error:
+            return Observed(kept, inputs, failure=f"backward raised {type(error).__name__}: {error}")
     norms = {
         name: None if one is None else float(torch.linalg.vector_norm(one.detach().double()))
         for name, one in zip(parameters, of_parameters, strict=True)
@@ -143,6 +149,7 @@ def tried(criterion: Callable[..., Any], observed: tuple[Observed, ...]) -> Tria
         shuffled=tuple(one for one in shuffled if one is not None),
         doubled=of(call.moved(2 * rows)),
         collapsed=of(call.collapsed()),
+        gathered=of(call.collapsed(GATHERED)),
         apart=of(call.apart()),
         twinned=of(call.twinned()),
         half=of(_as(call, torch.float16)),
