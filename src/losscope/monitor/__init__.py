@@ -5,10 +5,11 @@ terms       the active ratio before a reducer                             buffer
 measuring   what steps say                                                record     the same table as a study's
 """
 
-from losscope.monitor.monitor import LosscopeWarning, Monitor
-from losscope.monitor.schedule import ALWAYS, RARELY, Schedule, every, first_then_every, never
+from losscope.monitor.guard import LosscopeWarning
+from losscope.monitor.monitor import Monitor
+from losscope.monitor.schedule import ALWAYS, OFTEN, RARELY, Schedule, every, first_then_every, never
 from losscope.monitor.tapping import tap
 
 __all__ = [
-    "ALWAYS", "RARELY", "LosscopeWarning", "Monitor", "Schedule", "every", "first_then_every", "never", "tap",
+    "ALWAYS", "OFTEN", "RARELY", "LosscopeWarning", "Monitor", "Schedule", "every", "first_then_every", "never", "tap",
 ]  # fmt: skip

@@ -6,23 +6,25 @@ before the buffer is emptied.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import groupby
 from typing import Any
 
 from torch import Tensor
 
 STEPS = 64
-"""Steps that are measured together."""
+"""Measured steps that are enough to be measured together."""
+
+LINES = 256
+"""Steps, measured or with their loss alone, after which all are written."""
 
 BYTES = 64 * 2**20
 """Memory of waiting steps above which they are measured at once."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Step:
-    """One observed step: what backward left behind. Tensors have no graph."""
+    """One observed step: what backward left behind; of most steps the loss alone. Tensors have no graph."""
 
     step: int  # from 0
     epoch: int  # from 1
@@ -38,7 +40,7 @@ class Step:
         """Steps of one shape are measured together."""
         return tuple(
             (one.shape, one.dtype, one.device) if one is not None else None
-            for one in (self.embeddings, self.gradient, self.labels)
+            for one in (self.embeddings, self.gradient, self.labels, self.loss)
         )
 
     @property
@@ -52,20 +54,29 @@ class Buffer:
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
-        self._bytes = 0
+        self._measured, self._bytes = 0, 0
 
     def add(self, step: Step) -> None:
         """Keep one more step."""
         self.steps.append(step)
-        self._bytes += step.bytes
+        if step.embeddings is not None:
+            self._measured += 1
+            self._bytes += step.bytes
 
     @property
     def is_full(self) -> bool:
         """Whether it is time to measure."""
-        return len(self.steps) >= STEPS or self._bytes >= BYTES
+        return self._measured >= STEPS or len(self.steps) >= LINES or self._bytes >= BYTES
 
-    def empty(self) -> Iterator[list[Step]]:
-        """The waiting steps, neighbors of one shape together; the buffer is empty then."""
-        steps, self.steps, self._bytes = self.steps, [], 0
-        for _, alike in groupby(steps, key=lambda step: step.shape):
-            yield list(alike)
+    def empty(self) -> list[Step]:
+        """The waiting steps, in order; the buffer is empty then."""
+        steps, self.steps, self._measured, self._bytes = self.steps, [], 0, 0
+        return steps
+
+
+def alike(steps: Iterable[Step]) -> Iterator[list[Step]]:
+    """Steps of one shape together, which can be measured at once."""
+    shapes: dict[tuple[Any, ...], list[Step]] = {}
+    for step in steps:
+        shapes.setdefault(step.shape, []).append(step)
+    yield from shapes.values()

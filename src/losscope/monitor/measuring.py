@@ -33,7 +33,7 @@ def scalars(steps: Sequence[Step]) -> Scalars:
     for name in dict.fromkeys(name for step in steps for name in step.scalars):
         found[name] = torch.stack([step.scalars.get(name, _missing(step)).double() for step in steps])
     if all(step.loss is not None for step in steps):
-        found["loss"] = torch.stack([step.loss.double() for step in steps if step.loss is not None])
+        found["loss"] = torch.stack([step.loss for step in steps if step.loss is not None]).double()
     points, gradient, labels = (_stacked(steps, part) for part in ("embeddings", "gradient", "labels"))
     if labels is not None:
         found["batch_classes"] = diagnostics.batch_classes(labels).double()

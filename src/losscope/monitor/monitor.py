@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -14,21 +12,20 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from losscope import diagnostics
 from losscope.criterion import Criterion
-from losscope.diagnostics.variance import class_statistics
 from losscope.doctor.finding import Finding
 from losscope.doctor.live import watch
 from losscope.doctor.traits import has_class_vectors
-from losscope.errors import InvalidInput, LosscopeError
-from losscope.evaluation import retrieval
+from losscope.errors import InvalidInput
 from losscope.monitor.batch import Batch, labels_of
-from losscope.monitor.buffer import Buffer, Step
+from losscope.monitor.buffer import Buffer, Step, alike
+from losscope.monitor.guard import Guard
 from losscope.monitor.measuring import Item, costly, scalars
+from losscope.monitor.precision import parameters_divisor, unscaling
 from losscope.monitor.record import Identity, MonitorRecord
-from losscope.monitor.schedule import ALWAYS, RARELY, Schedule, first_then_every
-from losscope.monitor.tapping import Call, Tap, tap
-from losscope.training.measure import GEOMETRY, KS
+from losscope.monitor.schedule import ALWAYS, OFTEN, RARELY, Schedule, first_then_every
+from losscope.monitor.space import space
+from losscope.monitor.tapping import Call, Glance, Tap, tap
 from losscope.training.records import Row
 
 DECAY = 0.98
@@ -38,7 +35,7 @@ TERMS = first_then_every(10, 10)
 """When terms are read: the first ten steps, then every tenth."""
 
 
-WATCHED = 64
+WATCHED = 128
 """Latest steps that the doctor looks at."""
 
 
@@ -46,10 +43,6 @@ class Logger(Protocol):
     """Anything with `log(dict, step)`, as the runs of W&B, trackio or MLflow wrappers have it."""
 
     def log(self, values: Mapping[str, float], step: int) -> Any: ...
-
-
-class LosscopeWarning(UserWarning):
-    """Something that a monitor could not measure. Training goes on."""
 
 
 class Monitor:
@@ -68,18 +61,24 @@ class Monitor:
                 `embeddings.retain_grad()` and `backward()`
     out         folder of the record, which `losscope report` reads; without it rows are kept in memory alone
     loss, variant, seed, dataset, protocol, hyperparameters   what the run is called; see `Identity`
-    steps       schedule of what is observed at all; `terms` of reading terms; `full` of what is costly
+    steps       schedule of what is observed at all: the loss; `batch` of measuring embeddings and gradients, `terms` of
+                reading terms, `full` of what is costly
     optimizer   measures the gradient norm of its parameters at each of its steps: no call is needed
-    scaler      the GradScaler of mixed precision, by whose scale gradients are divided
+    scaler      the GradScaler of mixed precision, by whose scale gradients are divided; False: there is none. Under float16
+                without a word about it gradients are not measured
     loggers     objects with `log(dict, step)` that get every step's scalars
     doctor      log what is wrong with the run (`losscope.doctor.watch`), once for each kind, as warnings of the logger
                 `losscope`, and keep it in `findings`
     strict      raise what goes wrong in measuring; else it is a warning, once for each kind, and training goes on
 
-    Measured for each step: loss, native active ratio of terms (on `terms`), share of rows with a gradient, the comparable
-    share of samples that carry 90 % of the tangential gradient, norms, composition of the batch, its variance; on `full`
-    steps who gets the gradient (pull and push, deciles of hardness, classes), effective rank. For each epoch: means over
-    its steps, and geometry and retrieval of the embeddings handed to `epoch`.
+    Measured for each step: loss. On `batch` steps, by default the first 64 and every tenth: share of rows with a gradient,
+    the comparable share of samples that carry 90 % of the tangential gradient, norms, composition of the batch, its
+    variance; on `terms` steps the native active ratio of terms; on `full` steps who gets the gradient (pull and push,
+    deciles of hardness, classes), effective rank. For each epoch: means over its measured steps, and geometry and
+    retrieval of the embeddings handed to `epoch`.
+
+    A step is a call of the criterion with a backward: where gradients are accumulated, each part of a batch is one, its
+    gradient is that of what `backward` was called on, and the parameters' norm belongs to the last of them.
     """
 
     def __init__(
@@ -94,6 +93,7 @@ class Monitor:
         protocol: str = "monitored",
         hyperparameters: Mapping[str, Any] | None = None,
         steps: Schedule = ALWAYS,
+        batch: Schedule = OFTEN,
         terms: Schedule = TERMS,
         full: Schedule = RARELY,
         optimizer: torch.optim.Optimizer | None = None,
@@ -104,20 +104,20 @@ class Monitor:
     ) -> None:
         given = dict(hyperparameters or getattr(criterion, "hyperparameters", {}))
         self.identity = Identity(loss or _name(criterion), variant, seed, dataset, protocol, given)
-        self.loggers, self.strict, self.scaler = tuple(loggers), strict, scaler
+        self.loggers, self.scaler = tuple(loggers), scaler
+        self.guarded = Guard(strict=strict)
         self.lines: list[dict[str, Any]] = []  # of steps, as written
         self.rows: list[Row] = []  # of epochs, as written
         self.findings: list[Finding] = []  # of the doctor, each code once
         self.count, self.epochs = 0, 0  # steps seen, epochs ended
-        self._steps, self._terms, self._full, self._doctor = steps, terms, full, doctor
+        self._steps, self._batch, self._terms, self._full, self._doctor = steps, batch, terms, full, doctor
         self._buffer, self._sums = Buffer(), dict[tuple[str, int | None], tuple[float, int]]()
         self._running: float | None = None
         self._samples = 0
         self._diverged_at: int | None = None
-        self._call: Call | None = None
+        self._call: Call | Glance | None = None
         self._norms: dict[str, Tensor] = {}
         self._taps: list[Any] = []
-        self._warned: set[str] = set()
         self._closed = False
         self._record = MonitorRecord(Path(out), self.identity, resumed=False) if out is not None else None
         if criterion is not None:
@@ -133,38 +133,33 @@ class Monitor:
         return not self._closed and self._steps(self.count)
 
     @property
+    def measures(self) -> bool:
+        """Whether more than the loss of the step that comes is kept."""
+        count = self.count
+        return self.observes and (self._batch(count) or self._full(count) or self._terms(count))
+
+    @property
     def reads_terms(self) -> bool:
         """Whether the terms of the step that comes are read."""
         return self.observes and self._terms(self.count)
 
-    def gradient_scale(self) -> Any:
-        """What gradients are divided by: the scale of mixed precision, or None."""
-        if self.scaler is None or not self.scaler.is_enabled():
+    def unscaling(self, embeddings: Tensor) -> Callable[[Tensor], Tensor] | None:
+        """How a gradient that backward brings to `embeddings` becomes that of the loss; None: it is not measured."""
+        try:
+            return unscaling(self.scaler, embeddings)
+        except InvalidInput as error:
+            if self.guarded.strict:
+                raise
+            self.guarded.say(str(error))
             return None
-        return self.scaler.get_scale()
 
     def keep(self, watching: Tap) -> None:
         """Remove this tap when the monitor closes."""
         self._taps.append(watching)
 
-    def expect(self, call: Call) -> None:
+    def expect(self, call: Call | Glance) -> None:
         """A criterion was called; its gradient comes with backward."""
         self._call = call
-
-    @contextmanager
-    def guarded(self) -> Iterator[None]:
-        """What goes wrong in measuring is a warning, once for each kind, unless the monitor is strict."""
-        try:
-            yield
-        except Exception as error:
-            if self.strict:
-                raise
-            kind = f"{type(error).__name__}: {error}"
-            if kind not in self._warned:
-                self._warned.add(kind)
-                warnings.warn(
-                    f"losscope could not measure a step ({kind}); training goes on", LosscopeWarning, stacklevel=3
-                )
 
     # What a training loop calls.
 
@@ -181,19 +176,25 @@ class Monitor:
         `parameters` are those whose gradient norm is wanted: the encoder's, without class vectors. Raises InvalidInput
         (under `strict`) for embeddings without a gradient.
         """
-        with self.guarded():
-            if parameters is not None and self.observes:
+        with self.guarded:
+            if parameters is not None and self.measures:
                 self._measure_parameters(parameters)
             if embeddings is not None:
-                self._call = _called(embeddings, labels, loss, observed=self.observes)
+                self._call = self._called(embeddings, labels, loss)
             self.settle()
 
     def settle(self) -> None:
         """Count the last call of the criterion as a step, if backward has brought its gradient."""
-        call, self._call = self._call, None
-        if call is None or not call.is_complete:
+        call = self._call
+        if call is None:
             return
-        if not call.observed:
+        self._call = None
+        if not call.is_complete:
+            return
+        if isinstance(call, Glance):
+            self._samples += call.samples
+            if call.loss is not None and self._steps(self.count):
+                self._buffer.add(Step(self.count, self.epochs + 1, loss=call.loss))
             self.count += 1
             return
         norms, self._norms = self._norms, {}
@@ -202,7 +203,7 @@ class Monitor:
             self.epochs + 1,
             call.batch.embeddings,
             call.gradient,
-            call.labels,
+            call.batch.labels,
             call.loss,
             full=self._full(self.count),
             scalars={**call.scalars, **norms},
@@ -215,7 +216,7 @@ class Monitor:
 
     def flush(self) -> None:
         """Measure and write the steps that wait."""
-        lines = [line for steps in self._buffer.empty() for line in self._measured(steps)]
+        lines = self._measured(self._buffer.empty())
         self.lines += lines
         if self._record is not None and lines:
             self._record.append(self.epochs + 1, (), lines)
@@ -228,7 +229,7 @@ class Monitor:
         """End of an epoch, with embeddings (samples, dim) and labels (samples,) of a split; before the first step it
         measures the untrained model, as epoch 0. Returns what was measured of the embeddings, scalars by name."""
         found: dict[str, float] = {}
-        with self.guarded():
+        with self.guarded:
             self.settle()
             self.flush()
             ended = self.epochs + 1 if self.count else 0
@@ -236,7 +237,7 @@ class Monitor:
             if embeddings is not None:
                 if labels is None:
                     raise InvalidInput("monitor.epoch got embeddings and no labels; expected one label for each row")
-                measured = list(_geometry(split, ended, embeddings.detach(), labels))
+                measured = list(space(split, ended, embeddings.detach(), labels))
                 rows += measured
                 found = {name: value for *_, name, item, value in measured if item is None and value is not None}
             self._sums, self.epochs = {}, ended
@@ -251,7 +252,7 @@ class Monitor:
         """Measure what waits, take all hooks away, end the record. Twice is once."""
         if self._closed:
             return
-        with self.guarded():
+        with self.guarded:
             self.settle()
             self.flush()
             if self._sums:
@@ -260,7 +261,7 @@ class Monitor:
         for watching in self._taps:
             watching.remove()
         if self._record is not None:
-            with self.guarded():
+            with self.guarded:
                 self._record.finish(
                     epochs=self.epochs,
                     steps=self.count,
@@ -281,7 +282,7 @@ class Monitor:
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint needs to go on: plain numbers. Waiting steps are measured first."""
-        with self.guarded():
+        with self.guarded:
             self.settle()
             self.flush()
         return {
@@ -306,32 +307,58 @@ class Monitor:
 
     # Measuring.
 
+    def _called(self, embeddings: Tensor, labels: Tensor | None, loss: Tensor | None) -> Call | Glance:
+        """A call as a tap would have seen it, from what a loop hands in."""
+        if not (embeddings.is_leaf or embeddings.retains_grad) or embeddings.grad is None:
+            raise InvalidInput(
+                "embeddings have no gradient: call embeddings.retain_grad() before backward (and monitor.step after "
+                "it), or hand the criterion to the monitor, which then sees the gradient by itself"
+            )
+        points = embeddings.detach()
+        call: Call | Glance
+        if self.measures:
+            call = Call(Batch((points,), labels_of((points,), labels)), self.unscaling(points))
+        else:
+            call = Glance(len(points))
+        call.came(embeddings.grad.detach())
+        call.loss = loss.detach().reshape(()) if loss is not None else None
+        return call
+
     def _before_update(self, optimizer: torch.optim.Optimizer, arguments: Any, keywords: Any) -> None:
-        with self.guarded():
-            if self._call is not None:
+        with self.guarded:
+            if isinstance(self._call, Call):
                 own = {
                     id(one) for watching in self._taps if isinstance(watching, Tap) for one in watching.own_parameters
                 }
                 trained = (one for group in optimizer.param_groups for one in group["params"])
-                self._measure_parameters(one for one in trained if id(one) not in own)
+                self._measure_parameters((one for one in trained if id(one) not in own), optimizer)
 
     @torch.no_grad()
-    def _measure_parameters(self, parameters: Iterable[Tensor]) -> None:
+    def _measure_parameters(self, parameters: Iterable[Tensor], optimizer: torch.optim.Optimizer | None = None) -> None:
         gradients = [one.grad for one in parameters if one.grad is not None]
         if not gradients:
             raise InvalidInput("no parameter has a gradient; call monitor.step after backward and before zero_grad")
-        norms = torch.stack(torch._foreach_norm(gradients)).double()
-        scale = self.gradient_scale()
-        if scale is not None:
-            norms = norms / scale
+        norms = torch.stack(torch._foreach_norm(gradients, dtype=torch.float32)).double()
+        divisor = parameters_divisor(self.scaler, optimizer)
+        if divisor is not None:
+            norms = norms / divisor
         self._norms = {"gradient_norm": norms.square().sum().sqrt(), "gradient_norm_tensor_mean": norms.mean()}
 
-    def _measured(self, steps: list[Step]) -> Iterator[dict[str, Any]]:
-        """The lines of steps of one shape; the only place that reads values from a device."""
-        found = scalars(steps)
-        table = torch.stack(list(found.values())).tolist() if found else []
-        for place, step in enumerate(steps):
-            values = {name: column[place] for name, column in zip(found, table, strict=True)}
+    def _measured(self, steps: list[Step]) -> list[dict[str, Any]]:
+        """The lines of steps; the only place that reads values from a device."""
+        measured: dict[int, dict[str, float]] = {}
+        for group in alike(steps):
+            found, scheduled = scalars(group), {name for step in group for name in step.scalars}
+            columns = torch.stack(list(found.values())).T.tolist() if found else [[] for _ in group]
+            for step, column in zip(group, columns, strict=True):
+                measured[step.step] = {
+                    name: value
+                    for name, value in zip(found, column, strict=True)
+                    if name not in scheduled or name in step.scalars
+                }
+        lines = []
+        for step in steps:
+            values = measured[step.step]
             items: list[Item] = []
             if step.full:
                 more, items = costly(step)
@@ -350,7 +377,8 @@ class Monitor:
                     self._sums[name, item] = total + value, count + 1
             for logger in self.loggers:
                 logger.log({name: value for name, value in values.items() if math.isfinite(value)}, step.step)
-            yield {"epoch": step.epoch, "step": step.step, **{name: [value] for name, value in values.items()}}
+            lines.append({"epoch": step.epoch, "step": step.step, **{name: [value] for name, value in values.items()}})
+        return lines
 
     def _consult(self) -> None:
         """Log what the latest steps show to be wrong, once for each code."""
@@ -363,45 +391,12 @@ class Monitor:
 
     def _judge(self, step: Step, values: Mapping[str, float]) -> None:
         """The first step whose loss or gradient is not finite."""
-        wrong = any(not math.isfinite(values.get(name, 0.0)) for name in ("loss", "gradient_norm_embedding"))
+        # A scaler tries scales until gradients overflow, and skips such steps: that is how it works.
+        judged = ("loss",) if self.scaler else ("loss", "gradient_norm_embedding")
+        wrong = any(not math.isfinite(values.get(name, 0.0)) for name in judged)
         if wrong and self._diverged_at is None:
             self._diverged_at = step.step
             logging.getLogger("losscope").warning("step %d: the loss or its gradient is not finite", step.step)
-
-
-def _called(embeddings: Tensor, labels: Tensor | None, loss: Tensor | None, *, observed: bool) -> Call:
-    """A call as a tap would have seen it, from what a loop hands in."""
-    if not (embeddings.is_leaf or embeddings.retains_grad) or embeddings.grad is None:
-        raise InvalidInput(
-            "embeddings have no gradient: call embeddings.retain_grad() before backward (and monitor.step after it), or "
-            "hand the criterion to the monitor, which then sees the gradient by itself"
-        )
-    call = Call(Batch((embeddings.detach(),), labels_of((embeddings,), labels)), lambda: None, observed=observed)
-    call.came(embeddings.grad.detach().clone())
-    call.loss = loss.detach().reshape(()) if loss is not None else None
-    return call
-
-
-@torch.no_grad()
-def _geometry(split: str, epoch: int, embeddings: Tensor, labels: Tensor) -> Iterator[Row]:
-    """VARIANCE and retrieval of one split."""
-    points = torch.nn.functional.normalize(embeddings.float(), dim=-1)
-    labels = labels.to(points.device, torch.int64)
-    statistics = class_statistics(points, labels)
-    if len(statistics.classes) >= 2:
-        for label, value in zip(statistics.classes.tolist(), statistics.variances.tolist(), strict=True):
-            yield 0, split, epoch, "intra_class_variance", label, value
-        for name in GEOMETRY:
-            yield 0, split, epoch, name, None, getattr(diagnostics, name)(statistics).item()
-    yield 0, split, epoch, "effective_rank", None, diagnostics.effective_rank(points).item()
-    try:
-        found = retrieval(points, labels, KS)
-    except LosscopeError:
-        return  # nobody has a partner: nothing to retrieve
-    for k, value in found.recall_at_k.items():
-        yield 0, split, epoch, "recall_at_k", k, value
-    yield 0, split, epoch, "r_precision", None, found.r_precision
-    yield 0, split, epoch, "map_at_r", None, found.map_at_r
 
 
 def _name(criterion: object) -> str:

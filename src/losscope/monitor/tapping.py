@@ -5,7 +5,7 @@ The criterion stays the object it was, with its class, its parameters and its st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,17 +22,33 @@ if TYPE_CHECKING:
 Tapped = TypeVar("Tapped", bound=Callable[..., Any])
 
 
+class Glance:
+    """One call of a criterion in training of which the loss is all that is kept, and whether backward came."""
+
+    __slots__ = ("is_complete", "loss", "samples")
+
+    def __init__(self, samples: int) -> None:
+        self.is_complete = False
+        self.loss: Tensor | None = None
+        self.samples = samples
+
+    def came(self, gradient: Tensor) -> None:
+        """Backward has brought this."""
+        self.is_complete = True
+
+
 class Call:
     """One call of a criterion in training: embeddings, labels, loss, activity, and gradients once backward has run.
 
-    One that is not `observed` only knows whether backward came, so that it is counted as a step.
+    `unscaled` turns a gradient as backward brings it into that of the loss; None: there is no telling, so gradients
+    are not kept.
     """
 
-    def __init__(self, batch: Batch, divisor: Callable[[], Any], *, observed: bool = True) -> None:
-        self.batch, self.observed = batch, observed
+    def __init__(self, batch: Batch, unscaled: Callable[[Tensor], Tensor] | None) -> None:
+        self.batch = batch
         self.loss: Tensor | None = None
         self.scalars: Scalars = {}
-        self._divisor = divisor
+        self._unscaled = unscaled
         self._came = False
         self._gradients: list[Tensor | None] = [None] * len(batch.parts)
         for place, part in enumerate(batch.parts):
@@ -42,10 +58,9 @@ class Call:
     def _keeper(self, place: int) -> Callable[[Tensor], None]:
         def keep(gradient: Tensor) -> None:
             self._came = True
-            if not self.observed:
+            if self._unscaled is None:
                 return
-            scale = self._divisor()
-            mine = gradient.detach() if scale is None else gradient.detach() / scale
+            mine = self._unscaled(gradient.detach())
             before = self._gradients[place]
             self._gradients[place] = mine if before is None else before + mine
 
@@ -58,20 +73,18 @@ class Call:
 
     @property
     def gradient(self) -> Tensor | None:
-        """∂L/∂Z of all rows (samples, dim); parts that got none have 0. None before backward."""
-        if not self.is_complete:
+        """∂L/∂Z of all rows (samples, dim); parts that got none have 0. None before backward, and where its scale is
+        not known."""
+        if not self._came or self._unscaled is None:
             return None
         pairs = zip(self._gradients, self.batch.parts, strict=True)
         return flat([torch.zeros_like(part) if one is None else one for one, part in pairs])
 
-    @property
-    def labels(self) -> Tensor | None:
-        """A label for each row, if there are classes."""
-        return self.batch.labels
-
     def came(self, gradient: Tensor) -> None:
         """Backward was run outside: this is what it brought to the one part."""
-        self._came, self._gradients = True, [gradient]
+        self._came = True
+        if self._unscaled is not None:
+            self._gradients = [self._unscaled(gradient.clone())]
 
 
 class Tap:
@@ -82,7 +95,7 @@ class Tap:
         self._reader: Reader | None = reader_of(criterion)
         self._reduced = Reduced(criterion) if isinstance(criterion, nn.Module) else None
         self._hooks: list[Any] = []
-        self._call: Call | None = None
+        self._call: Call | Glance | None = None
         self._encoded: list[Tensor] | None = None
         if isinstance(criterion, nn.Module):
             self._hooks.append(criterion.register_forward_pre_hook(self._before, with_kwargs=True))
@@ -124,35 +137,33 @@ class Tap:
         return watched
 
     def _before(self, module: nn.Module | None, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> None:
-        self._call, self._encoded = None, None
+        self._call = self._encoded = None
         if not torch.is_grad_enabled():
             return
-        with self.monitor.guarded():
+        with self.monitor.guarded:
             self.monitor.settle()
             if _features(arguments):
                 self._encoded = []
+            elif not self.monitor.measures:
+                self._call = _glanced((*arguments, *keywords.values()))
             else:
                 self._call = self._watched(batch_of(arguments, keywords))
-            if self._reduced and self.monitor.reads_terms:
-                self._reduced.arm()
+                if self._reduced and self.monitor.reads_terms:
+                    self._reduced.arm()
 
     def _after(
         self, module: nn.Module | None, arguments: tuple[Any, ...], keywords: Mapping[str, Any], loss: Any
     ) -> None:
-        with self.monitor.guarded():
+        with self.monitor.guarded:
             if self._encoded:
-                given = next((one for one in (*arguments, *keywords.values()) if isinstance(one, Tensor)), None)
-                whole = given if given is not None and not given.is_floating_point() else None
-                # One part with a label for each row has classes; several parts are matched rows, whatever stands beside.
-                labels = labels_of(self._encoded, whole if len(self._encoded) == 1 else None)
-                self._call = self._watched(Batch(tuple(self._encoded), labels))
+                self._call = self._called_by(self._encoded, (*arguments, *keywords.values()))
             self._encoded = None
             call, self._call = self._call, None
             if call is None:
                 return
             if isinstance(loss, Tensor) and loss.numel() == 1:
                 call.loss = loss.detach().reshape(())
-            if self.monitor.reads_terms:
+            if isinstance(call, Call) and self.monitor.reads_terms:
                 if self._reduced:
                     call.scalars |= self._reduced.take()
                 if self._reader:
@@ -164,10 +175,20 @@ class Tap:
         if self._encoded is not None and isinstance(found, Tensor) and found.ndim == 2 and found.requires_grad:
             self._encoded.append(found)
 
+    def _called_by(self, encoded: list[Tensor], given: Iterable[Any]) -> Call | Glance | None:
+        """A call of a loss of sentence-transformers, which got sentences and has encoded them."""
+        if not self.monitor.measures:
+            return _glanced(encoded)
+        beside = next((one for one in given if isinstance(one, Tensor)), None)
+        whole = beside if beside is not None and not beside.is_floating_point() else None
+        # One part with a label for each row has classes; several parts are matched rows, whatever stands beside.
+        labels = labels_of(encoded, whole if len(encoded) == 1 else None)
+        return self._watched(Batch(tuple(encoded), labels))
+
     def _watched(self, batch: Batch) -> Call | None:
         if not any(part.requires_grad for part in batch.parts):
             return None
-        return Call(batch, self.monitor.gradient_scale, observed=self.monitor.observes)
+        return Call(batch, self.monitor.unscaling(batch.parts[0]))
 
 
 def tap(criterion: Tapped, monitor: Monitor) -> Tapped:
@@ -181,6 +202,16 @@ def tap(criterion: Tapped, monitor: Monitor) -> Tapped:
     watching = Tap(criterion, monitor)
     monitor.keep(watching)
     return criterion if isinstance(criterion, nn.Module) else watching.wrapped()  # type: ignore[return-value]
+
+
+def _glanced(given: Iterable[Any]) -> Glance | None:
+    """The first of the arguments that a gradient will come to."""
+    for one in given:
+        if isinstance(one, Tensor) and one.requires_grad:
+            glance = Glance(one.shape[0])
+            one.register_hook(glance.came)  # type: ignore[no-untyped-call]
+            return glance
+    return None
 
 
 def _features(arguments: tuple[Any, ...]) -> bool:

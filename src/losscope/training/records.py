@@ -39,7 +39,7 @@ class GroupRecord:
     def append(self, epoch: int, rows: Iterable[Row], steps: Sequence[Mapping[str, Any]] = ()) -> None:
         """Add one finished epoch: its measurements and its step lines."""
         with (self.folder / "steps.jsonl").open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(finite(line)) + "\n" for line in steps)
+            file.writelines(_line(line) + "\n" for line in steps)
         with (self.folder / "epochs.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps({"epoch": epoch, "rows": finite(list(rows))}) + "\n")
 
@@ -122,6 +122,14 @@ class GroupRecord:
     def fail(self, records: Sequence[RunRecord]) -> None:
         """Say how the runs failed; what was recorded so far stays, and the next invocation resumes."""
         write_json(self.folder / "failed.json", record_rows(records))
+
+
+def _line(document: Mapping[str, Any]) -> str:
+    """JSON of `finite`, without its copy where all numbers are finite, as nearly always."""
+    try:
+        return json.dumps(document, allow_nan=False)
+    except ValueError:
+        return json.dumps(finite(document))
 
 
 def finite(value: Any) -> Any:

@@ -1,0 +1,117 @@
+"""CPU seconds that the monitor adds to an ordinary training step, at its default schedule.
+
+    OMP_NUM_THREADS=1 python -m benchmarks.monitor --out monitor.json
+
+One thread, one process. A plain loop and watched ones take turns, a hundred steps each, which have one step in full and
+all that it costs to measure and write; the first turn warms up. The plain one takes part twice: the ratio of the two says how well a
+ratio can be known here.
+
+mlp          128-64-32, batches of 64 in 10 classes, contrastive loss over all pairs, Adam
+convnet      two convolutions and two layers on 28 x 28 pixels, batches of 64 in 10 classes, the same loss and optimizer
+tapped       `Monitor(criterion, out=...)`
+norms        the same with `optimizer=...`, which measures the gradient norm of the parameters too
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from pytorch_metric_learning import losses as pml
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import losscope
+from benchmarks.rows import Row, cpu_seconds, divided, finish, row
+from losscope.monitor import Monitor
+
+BATCH, CLASSES, STEPS = 64, 10, 100
+UNIT = "CPU ms for a step"
+CRITERIA: dict[str, Callable[[], nn.Module]] = {
+    "contrastive": lambda: losscope.Criterion("contrastive"),
+    "contrastive of pml": lambda: pml.ContrastiveLoss(pos_margin=0, neg_margin=1),
+}
+MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], float]] = {
+    "mlp": (lambda: nn.Sequential(nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 32)), (128,), 1.10),
+    "convnet": (lambda: nn.Sequential(nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+                                      nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+                                      nn.Flatten(), nn.Linear(64 * 49, 128), nn.ReLU(), nn.Linear(128, 64)),
+                (1, 28, 28), 1.03),
+}  # fmt: skip
+"""The model, the shape of its input and the most that a watched step may take of a plain one."""
+
+
+class Loop:
+    """An ordinary loop on random samples."""
+
+    def __init__(
+        self, model: Callable[[], nn.Module], shape: tuple[int, ...], criterion: Callable[[], nn.Module]
+    ) -> None:
+        torch.manual_seed(0)
+        self.model, self.criterion = model(), criterion()
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-3)
+        self.inputs, self.labels = torch.randn(40 * BATCH, *shape), torch.randint(0, CLASSES, (40 * BATCH,))
+
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """A turn's batches."""
+        for _ in range(STEPS):
+            chosen = torch.randint(0, len(self.labels), (BATCH,))
+            yield self.inputs[chosen], self.labels[chosen]
+
+    def train(self) -> None:
+        """A turn."""
+        for inputs, labels in self.batches():
+            self.optimizer.zero_grad()
+            loss = self.criterion(F.normalize(self.model(inputs), dim=-1), labels)
+            loss.backward()
+            self.optimizer.step()
+
+
+def measure(name: str, criterion: str, turns: int, out: Path) -> list[Row]:
+    """Milliseconds of a step of all contenders, and the ratios within each turn."""
+    model, shape, bar = MODELS[name]
+    loops = {who: Loop(model, shape, CRITERIA[criterion]) for who in ("plain", "plain_again", "tapped", "norms")}
+    monitors = [
+        Monitor(loops["tapped"].criterion, out=out / "tapped", strict=True),
+        Monitor(loops["norms"].criterion, out=out / "norms", optimizer=loops["norms"].optimizer, strict=True),
+    ]
+    values: dict[str, list[float]] = {who: [] for who in loops}
+    order = list(loops)
+    for turn in range(turns + 1):
+        for who in order[turn % 4 :] + order[: turn % 4]:
+            seconds = cpu_seconds(loops[who].train)
+            if turn:
+                values[who].append(1e3 * seconds / STEPS)
+    for monitor in monitors:
+        monitor.close()
+    task = f"{name}, {criterion}"
+    ratios = [
+        row(task, f"{who} / plain", "ratio", divided(values[who], values["plain"]), **({"bar": bar} if "again" not in who else {}))
+        for who in order[1:]
+    ]  # fmt: skip
+    return [*(row(task, who, UNIT, part) for who, part in values.items()), *ratios]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.monitor", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/monitor.json"), help="where the rows go")
+    parser.add_argument(
+        "--turns", type=int, default=30, help="turns of a hundred steps of the mlp; a third of them of the convnet"
+    )
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    rows = []
+    for name, turns in (("mlp", given.turns), ("convnet", given.turns // 3)):
+        for criterion in CRITERIA:
+            with tempfile.TemporaryDirectory() as out:
+                rows += measure(name, criterion, turns, Path(out))
+    finish(given.out, {"threads": 1, "batch": BATCH, "classes": CLASSES, "steps_of_a_turn": STEPS}, rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""What goes wrong in measuring is a warning, once for each kind, and training goes on."""
+
+from __future__ import annotations
+
+import warnings
+from types import TracebackType
+
+
+class LosscopeWarning(UserWarning):
+    """Something that a monitor could not measure. Training goes on."""
+
+
+class Guard:
+    """`with guard:` around whatever measures; under `strict` errors pass. A class, as it is entered at each step."""
+
+    def __init__(self, *, strict: bool) -> None:
+        self.strict = strict
+        self._said: set[str] = set()
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if error is None:
+            return False
+        if self.strict or not isinstance(error, Exception):
+            return False
+        self.say(f"{type(error).__name__}: {error}")
+        return True
+
+    def say(self, what: str) -> None:
+        """Warn, unless the same has been said."""
+        if what not in self._said:
+            self._said.add(what)
+            warnings.warn(
+                f"losscope could not measure a step ({what}); training goes on", LosscopeWarning, stacklevel=4
+            )
