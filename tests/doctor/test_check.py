@@ -14,7 +14,19 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import losscope
-from doctor.gallery import BROKEN, CLASSES, DIM, HEALTHY, WIDTH, Encoder, batches, matched, setup, triplets
+from doctor.gallery import (
+    BROKEN,
+    CLASSES,
+    DIM,
+    HEALTHY,
+    WIDTH,
+    Encoder,
+    batches,
+    matched,
+    naive_softmax,
+    setup,
+    triplets,
+)
 from losscope import doctor
 from losscope.cards import card
 from losscope.doctor.calls import Call
@@ -109,6 +121,14 @@ def test_a_tapped_monitor_counts_no_step() -> None:
         loss.backward()
         monitor.settle()
         assert monitor.count == 1
+
+
+def test_nor_does_one_that_watches_a_function() -> None:
+    monitor = losscope.Monitor()
+    made = setup(losscope.tap(naive_softmax, monitor))
+    doctor.check(**made)
+    monitor.settle()
+    assert monitor.count == 0
 
 
 @pytest.mark.parametrize("classes", [2, 3, 5])

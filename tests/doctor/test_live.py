@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import losscope
-from doctor.gallery import Encoder, batches
+from doctor.gallery import Encoder, SupContrast, batches
 from losscope.doctor import watch
 from losscope.doctor.live import EARLY, LIVE
 
@@ -62,12 +62,28 @@ def test_shares_need_several_steps_and_a_majority() -> None:
 
 
 def test_class_vectors_need_no_positives_and_late_silence_is_no_fault() -> None:
-    assert watch(lines(**HEALTHY | {"batch_positive_share": 0.0}), needs_positives=False) == ()
+    assert (
+        watch(lines(**HEALTHY | {"batch_positive_share": 0.0}), losscope.Criterion("arcface", classes=8, dim=8)) == ()
+    )
     assert watch(lines(4, EARLY, **HEALTHY | {"gradient_norm_embedding": 0.0})) == ()
 
 
 def test_classes_that_collapse_each_by_itself_are_no_fault() -> None:
     assert watch(lines(**HEALTHY | {"intra_class_variance_batch": 1e-6})) == ()
+
+
+@pytest.mark.parametrize(
+    ("criterion", "loss", "name"),
+    [
+        (losscope.Criterion("triplet", margin=0.3), 0.3, "its margin 0.3"),
+        (nn.SoftMarginLoss(), math.log(2), "ln 2 (soft margin)"),
+        (SupContrast(), math.log(127) / 0.7, "log(127) x 1.429 (temperature / base temperature)"),  # 6.920
+    ],
+)
+def test_collapse_is_told_by_its_closed_form(criterion: nn.Module, loss: float, name: str) -> None:
+    point = {"intra_class_variance_batch": 1e-6, "inter_class_squared_distance_batch": 1e-6, "batch_size": 128.0}
+    (found,) = watch(lines(**HEALTHY | point | {"loss": loss}), criterion)
+    assert f"the loss is {loss:.4g}, {name}: all embeddings are one point" in found.evidence[0]
 
 
 def test_what_was_not_measured_is_not_judged() -> None:

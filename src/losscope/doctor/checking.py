@@ -47,12 +47,16 @@ def check(
     for batches that can't be read. What the model or criterion raises is a finding (`fails`).
     """
     _check_objects(model, criterion, loader, optimizer, batches, accumulation)
+    criterion = getattr(criterion, "untapped", criterion)  # a function that a monitor watches
     modules = [one for one in (model, criterion, miner) if isinstance(one, nn.Module)]
     with untouched(modules, loader), unwatched(criterion):
         observed = observe(model, criterion, loader, miner=miner, embed=embed, batches=batches)
         trials = tried(criterion, observed)
         if half is None:
-            half = torch.is_autocast_enabled() and torch.get_autocast_dtype("cuda") == torch.float16
+            half = any(
+                torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.float16
+                for device in ("cpu", "cuda")
+            )
             half |= any(part.dtype == torch.float16 for one in observed if one.call for part in one.call.parts)
         case = Case(
             model, criterion, optimizer, traits_of(criterion), observed, trials, miner, accumulation, half

@@ -13,6 +13,8 @@ from typing import Any
 from losscope.doctor.case import share
 from losscope.doctor.finding import Finding
 from losscope.doctor.table import CHECKS
+from losscope.doctor.traits import Traits, traits_of
+from losscope.doctor.values import NEAR, ONE_POINT, closed_forms
 
 Lines = Sequence[Mapping[str, Any]]
 
@@ -22,43 +24,41 @@ ENOUGH = 3
 EARLY = 200
 """Steps in which a gradient of 0 is a fault; later, a hinge loss may have met all its margins."""
 
-ONE_POINT = 1e-3
-"""Variance of a batch on the unit sphere below which it is one point."""
-
 GROWTH = 1e3
 """Times the median gradient norm of the steps before it."""
 
 
-def watch(lines: Lines, *, needs_positives: bool = True) -> tuple[Finding, ...]:
+def watch(lines: Lines, criterion: Any = None) -> tuple[Finding, ...]:
     """The issues that steps of a run show, in the order of the table of checks.
 
-    `needs_positives` is False for a loss with class vectors, which learns from single samples.
+    With the criterion, its collapse value is told by name, and one with class vectors isn't asked for positives.
 
     >>> steps = [{"step": step, "batch_negative_share": [0.0]} for step in range(3)]
     >>> [one.code for one in watch(steps)]
     ['single-class-batches']
     """
+    traits = traits_of(criterion) if criterion is not None else None
     return tuple(
         Finding(check, check.severity, (said,))
         for check in CHECKS
-        if check.code in LIVE
-        and (needs_positives or check.code != "no-positives")
-        and (said := LIVE[check.code](lines))
+        if check.code in LIVE and (said := LIVE[check.code](lines, traits))
     )
 
 
-def _single_class(lines: Lines) -> str | None:
+def _single_class(lines: Lines, traits: Traits | None) -> str | None:
     found = _values(lines, "batch_negative_share")
     alone = [step for step, value in found if value == 0]
     return _often(alone, len(found), "had a batch of a single class: no negatives")
 
 
-def _no_positives(lines: Lines) -> str | None:
+def _no_positives(lines: Lines, traits: Traits | None) -> str | None:
+    if traits is not None and traits.class_vectors:
+        return None
     found = _values(lines, "batch_positive_share")
     return _often([step for step, value in found if value == 0], len(found), "had no positive pair in their batch")
 
 
-def _not_finite(lines: Lines) -> str | None:
+def _not_finite(lines: Lines, traits: Traits | None) -> str | None:
     for name in ("loss", "gradient_norm_embedding"):
         for line in lines:
             if name in line and not math.isfinite(line[name][0]):
@@ -66,12 +66,12 @@ def _not_finite(lines: Lines) -> str | None:
     return None
 
 
-def _zero_gradient(lines: Lines) -> str | None:
+def _zero_gradient(lines: Lines, traits: Traits | None) -> str | None:
     found = [(step, value) for step, value in _values(lines, "gradient_norm_embedding") if step < EARLY]
     return _often([step for step, value in found if value == 0], len(found), "had a gradient of 0")
 
 
-def _exploding(lines: Lines) -> str | None:
+def _exploding(lines: Lines, traits: Traits | None) -> str | None:
     name = "gradient_norm" if _values(lines, "gradient_norm") else "gradient_norm_embedding"
     before: list[float] = []
     for step, value in _values(lines, name):
@@ -81,7 +81,7 @@ def _exploding(lines: Lines) -> str | None:
     return None
 
 
-def _collapsed(lines: Lines) -> str | None:
+def _collapsed(lines: Lines, traits: Traits | None) -> str | None:
     """By the variance within classes and the distance between them, both next to 0."""
     within = dict(_values(lines, "intra_class_variance_batch"))
     between = dict(_values(lines, "inter_class_squared_distance_batch"))
@@ -89,14 +89,18 @@ def _collapsed(lines: Lines) -> str | None:
     if len(both) < ENOUGH or within[both[-1]] > ONE_POINT or between[both[-1]] > 2 * ONE_POINT:
         return None
     loss = dict(_values(lines, "loss")).get(both[-1])
+    size = int(dict(_values(lines, "batch_size")).get(both[-1], 0))
     shown = f", the loss is {loss:.4g}" if loss is not None else ""
+    named = closed_forms(traits, size, size) if traits is not None else ()
+    known = [name for name, closed in named if loss is not None and math.isclose(closed, loss, rel_tol=NEAR)]
+    shown += f", {known[0]}" if known else ""
     return (
         f"step {both[-1]}: variance within classes {within[both[-1]]:.1e}, squared distance between classes "
         f"{between[both[-1]]:.1e}{shown}: all embeddings are one point."
     )
 
 
-LIVE: dict[str, Callable[[Lines], str | None]] = {
+LIVE: dict[str, Callable[[Lines, Traits | None], str | None]] = {
     "single-class-batches": _single_class,
     "no-positives": _no_positives,
     "not-finite": _not_finite,

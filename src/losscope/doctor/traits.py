@@ -29,7 +29,7 @@ class Traits:
     scale: float | None
     hinge: bool  # a contrastive or triplet loss whose terms are 0 once a margin is met
     contrastive: bool
-    class_vectors: bool
+    class_vectors: bool  # samples are compared with them, so that a sample needs no positive in its batch
 
     @property
     def sharpness(self) -> float | None:
@@ -59,14 +59,9 @@ def traits_of(criterion: Any) -> Traits:
         scale=scale,
         hinge=margin is not None and not temperature and not scale and _hinges(criterion, name, settings),
         contrastive="contrastive" in name.lower() and margin is not None and not temperature and not scale,
-        class_vectors=has_class_vectors(criterion),
+        class_vectors=any(one.ndim > 1 for one in parameters_of(criterion).values())
+        or getattr(criterion, "proxies", None) is not None,
     )
-
-
-def has_class_vectors(criterion: Any) -> bool:
-    """Whether it compares samples with vectors of its own, so that a sample needs no positive in its batch."""
-    vectors = [one for one in parameters_of(criterion).values() if one.ndim > 1]
-    return bool(vectors) or getattr(criterion, "proxies", None) is not None
 
 
 def _hinges(criterion: Any, name: str, settings: Mapping[str, Any]) -> bool:

@@ -65,7 +65,10 @@ def collapsed(case: Case) -> list[str] | None:
     if there is None or not math.isclose(value, there.value, rel_tol=NEAR, abs_tol=1e-4):
         return [f"{said}; the loss is {value:.4g}."]
     assert case.trials is not None
-    known = [name for name, closed in _closed_forms(case.traits, case.trials.call) if math.isclose(closed, there.value, rel_tol=1e-3)]  # fmt: skip
+    call = case.trials.call
+    positive, negative = (len(one) for one in _pair_distances(call))
+    named = closed_forms(case.traits, len(call.classes), len(call.parts[0]), negative / max(1, positive + negative))
+    known = [name for name, closed in named if math.isclose(closed, there.value, rel_tol=1e-3)]
     return [
         f"{said}; the loss is {value:.4g}, its value at total collapse" + (f", {known[0]}." if known else "."),
     ]
@@ -140,17 +143,25 @@ def _sharp(sharpness: float) -> str:
     )
 
 
-def _closed_forms(traits: Traits, call: Call) -> Iterator[tuple[str, float]]:
-    """Values at total collapse that have a name."""
+def closed_forms(
+    traits: Traits, rows: int, samples: int, negatives: float | None = None
+) -> Iterator[tuple[str, float]]:
+    """Values at total collapse that have a name, of a batch of `rows` embeddings of `samples` samples.
+
+    `negatives` is the share of negative pairs, where it is known.
+
+    >>> from losscope.doctor.traits import traits_of
+    >>> dict(closed_forms(traits_of(torch.nn.TripletMarginLoss(0.2)), 8, 4))["its margin 0.2"]
+    0.2
+    """
     if traits.margin:
         yield f"its margin {traits.margin:g}", traits.margin
-        positive, negative = _pair_distances(call)
-        q = len(negative) / max(1, len(negative) + len(positive))
-        yield f"the share of negatives times m² = {q:.3g} x {traits.margin**2:.4g}", q * traits.margin**2
+        if negatives is not None:
+            at = negatives * traits.margin**2
+            yield f"the share of negatives times m² = {negatives:.3g} x {traits.margin**2:.4g}", at
     yield "ln 2 (soft margin)", math.log(2)
-    rows = len(call.classes)
     factor = "" if traits.factor == 1 else f" x {traits.factor:.4g} (temperature / base temperature)"
-    for count in (rows - 1, len(call.parts[0]), rows):
+    for count in (rows - 1, samples, rows):
         if count > 1:
             yield f"log({count}){factor}", math.log(count) * traits.factor
 

@@ -15,7 +15,6 @@ from torch import Tensor
 from losscope.criterion import Criterion
 from losscope.doctor.finding import Finding
 from losscope.doctor.live import watch
-from losscope.doctor.traits import has_class_vectors
 from losscope.errors import InvalidInput
 from losscope.monitor.batch import Batch, labels_of
 from losscope.monitor.buffer import Buffer, Step, alike
@@ -382,9 +381,9 @@ class Monitor:
 
     def _consult(self) -> None:
         """Log what the latest steps show to be wrong, once for each code."""
-        vectors = any(isinstance(one, Tap) and has_class_vectors(one.criterion) for one in self._taps)
+        criterion = next((one.criterion for one in self._taps if isinstance(one, Tap)), None)
         known = {one.code for one in self.findings}
-        for found in watch(self.lines[-WATCHED:], needs_positives=not vectors):
+        for found in watch(self.lines[-WATCHED:], criterion):
             if found.code not in known:
                 self.findings.append(found)
                 logging.getLogger("losscope").warning("%s", found)

@@ -134,6 +134,7 @@ class Tap:
             self._after(None, arguments, keywords, loss)
             return loss
 
+        watched.untapped = self.criterion  # type: ignore[attr-defined]  # for who wants to call it unseen
         return watched
 
     def _before(self, module: nn.Module | None, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> None:
