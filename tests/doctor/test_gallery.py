@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from doctor.gallery import BROKEN, HEALTHY
@@ -28,3 +30,11 @@ def test_the_gallery_is_as_large_as_promised_and_every_issue_has_a_case() -> Non
     assert len(HEALTHY) >= 10
     shown = {broken.code for broken in BROKEN.values()}
     assert {one.code for one in doctor.CHECKS if one.severity == "issue"} - shown == {"fails"}
+
+
+def test_the_documentation_says_what_the_checks_say() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "doctor.md").read_text(encoding="utf-8")
+    for one in doctor.CHECKS:
+        assert f"### `{one.code}` ({one.severity})\n\nDetects {one.detects}.\n" in text
+        assert f"Why it matters: {one.why}\n\nWhat to do: {one.fix}\n" in text
+    assert text.count("### `") == len(doctor.CHECKS)

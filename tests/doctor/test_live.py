@@ -52,6 +52,13 @@ def test_a_gradient_that_explodes_is_named_by_its_step() -> None:
     assert "step 4" in found.evidence[0]
 
 
+def test_steps_that_a_scaler_skips_are_no_fault() -> None:
+    skipped = lines(**HEALTHY | {"gradient_norm_embedding": math.inf})
+    assert watch(skipped)[0].code == "not-finite"
+    assert watch(skipped, scaled=True) == ()
+    assert watch(lines(**HEALTHY | {"loss": math.nan}), scaled=True)[0].code == "not-finite"
+
+
 def test_shares_need_several_steps_and_a_majority() -> None:
     assert watch(lines(2, **HEALTHY | {"batch_negative_share": 0.0})) == ()
     half = [*lines(2, **HEALTHY), *lines(2, 2, **HEALTHY | {"batch_negative_share": 0.0})]

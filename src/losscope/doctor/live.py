@@ -28,16 +28,19 @@ GROWTH = 1e3
 """Times the median gradient norm of the steps before it."""
 
 
-def watch(lines: Lines, criterion: Any = None) -> tuple[Finding, ...]:
+def watch(lines: Lines, criterion: Any = None, *, scaled: bool = False) -> tuple[Finding, ...]:
     """The issues that steps of a run show, in the order of the table of checks.
 
     With the criterion, its collapse value is told by name, and one with class vectors isn't asked for positives.
+    `scaled` under a GradScaler, which tries scales until gradients overflow and skips such steps: they are no fault.
 
     >>> steps = [{"step": step, "batch_negative_share": [0.0]} for step in range(3)]
     >>> [one.code for one in watch(steps)]
     ['single-class-batches']
     """
     traits = traits_of(criterion) if criterion is not None else None
+    if scaled:
+        lines = [line for line in lines if math.isfinite(line.get("gradient_norm_embedding", [0.0])[0])]
     return tuple(
         Finding(check, check.severity, (said,))
         for check in CHECKS
