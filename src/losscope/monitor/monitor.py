@@ -156,6 +156,11 @@ class Monitor:
         """Remove this tap when the monitor closes."""
         self._taps.append(watching)
 
+    def encoders_of(self, parameters: Iterable[Tensor]) -> list[Tensor]:
+        """Those of `parameters` that are not of a tapped criterion, such as class vectors."""
+        own = {id(one) for watching in self._taps if isinstance(watching, Tap) for one in watching.own_parameters}
+        return [one for one in parameters if id(one) not in own]
+
     def expect(self, call: Call | Glance) -> None:
         """A criterion was called; its gradient comes with backward."""
         self._call = call
@@ -182,6 +187,26 @@ class Monitor:
                 self._call = self._called(embeddings, labels, loss)
             self.settle()
 
+    def watch(self, embeddings: Tensor, labels: Tensor | None = None, *, loss: Tensor | None = None) -> None:
+        """Between forward and backward, in place of a tap: the gradient is seen when it comes, and nothing is retained."""
+        with self.guarded:
+            self.settle()
+            if not torch.is_grad_enabled() or not embeddings.requires_grad:
+                return
+            call: Call | Glance
+            if self.measures:
+                parts = (embeddings,)
+                call = Call(Batch(parts, labels_of(parts, labels)), self.unscaling(embeddings))
+            else:
+                call = Glance(len(embeddings))
+                embeddings.register_hook(call.came)  # type: ignore[no-untyped-call]
+            call.loss = loss.detach().reshape(()) if loss is not None else None
+            self._call = call
+
+    def note(self, **values: float) -> None:
+        """Scalars that a trainer measured itself of the step whose backward is done, such as `gradient_norm`."""
+        self._norms = {name: torch.tensor(value, dtype=torch.float64) for name, value in values.items()}
+
     def settle(self) -> None:
         """Count the last call of the criterion as a step, if backward has brought its gradient."""
         call = self._call
@@ -190,13 +215,13 @@ class Monitor:
         self._call = None
         if not call.is_complete:
             return
+        norms, self._norms = self._norms, {}
         if isinstance(call, Glance):
             self._samples += call.samples
             if call.loss is not None and self._steps(self.count):
-                self._buffer.add(Step(self.count, self.epochs + 1, loss=call.loss))
+                self._buffer.add(Step(self.count, self.epochs + 1, loss=call.loss, scalars=norms))
             self.count += 1
             return
-        norms, self._norms = self._norms, {}
         found = Step(
             self.count,
             self.epochs + 1,
@@ -302,7 +327,7 @@ class Monitor:
         self._diverged_at = state["diverged_at"]
         if self._record is None and state["out"] is not None:
             self._record = MonitorRecord(Path(state["out"]), self.identity, resumed=True)
-            self._record.cut(self.count)
+            self._record.cut(self.count, self.epochs)
 
     # Measuring.
 
@@ -326,11 +351,8 @@ class Monitor:
     def _before_update(self, optimizer: torch.optim.Optimizer, arguments: Any, keywords: Any) -> None:
         with self.guarded:
             if isinstance(self._call, Call):
-                own = {
-                    id(one) for watching in self._taps if isinstance(watching, Tap) for one in watching.own_parameters
-                }
                 trained = (one for group in optimizer.param_groups for one in group["params"])
-                self._measure_parameters((one for one in trained if id(one) not in own), optimizer)
+                self._measure_parameters(self.encoders_of(trained), optimizer)
 
     @torch.no_grad()
     def _measure_parameters(self, parameters: Iterable[Tensor], optimizer: torch.optim.Optimizer | None = None) -> None:
@@ -383,7 +405,7 @@ class Monitor:
         """Log what the latest steps show to be wrong, once for each code."""
         criterion = next((one.criterion for one in self._taps if isinstance(one, Tap)), None)
         known = {one.code for one in self.findings}
-        for found in watch(self.lines[-WATCHED:], criterion):
+        for found in watch(self.lines[-WATCHED:], criterion, scaled=bool(self.scaler)):
             if found.code not in known:
                 self.findings.append(found)
                 logging.getLogger("losscope").warning("%s", found)

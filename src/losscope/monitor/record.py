@@ -14,7 +14,7 @@ from typing import Any
 from losscope.errors import InvalidInput
 from losscope.files import atomic, read_lines, write_json
 from losscope.study import digest
-from losscope.table import SCHEMA_VERSION, RunRecord, Status
+from losscope.table import SCHEMA_VERSION, RunRecord, Status, read_measurements
 from losscope.training.records import GroupRecord, Row
 
 
@@ -100,16 +100,28 @@ class MonitorRecord:
         """Add rows of an epoch and lines of steps."""
         self._group.append(epoch, rows, steps)
 
-    def cut(self, step: int) -> None:
-        """Drop what was written from `step` on: it is trained again."""
-        lines = self._group.folder / "steps.jsonl"
-        kept = [line for line in read_lines(lines) if line["step"] < step]
-        with atomic(lines) as temporary:
-            temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-        epochs = self._group.folder / "epochs.jsonl"
-        documents = [line for line in read_lines(epochs) if line.get("step", 0) <= step]
-        with atomic(epochs) as temporary:
-            temporary.write_text("".join(json.dumps(line) + "\n" for line in documents), encoding="utf-8")
+    def cut(self, step: int, epoch: int) -> None:
+        """Drop what was written from `step` on, and after `epoch`: it is trained again. A record that was ended is
+        opened again."""
+        lines, epochs = self._group.folder / "steps.jsonl", self._group.folder / "epochs.jsonl"
+        steps, documents = self._ended() if (self._group.folder / "runs.json").is_file() else (
+            list(read_lines(lines)), list(read_lines(epochs)),
+        )  # fmt: skip
+        _write(lines, [line for line in steps if line["step"] < step])
+        _write(epochs, [line for line in documents if line["epoch"] <= epoch])
+        (self._group.folder / "runs.json").unlink(missing_ok=True)
+
+    def _ended(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """The lines of steps and of epochs that the tables of an ended record were made from."""
+        steps: dict[int, dict[str, Any]] = {}
+        for row in read_measurements(self.folder, steps=True).to_pylist():
+            line = steps.setdefault(row["step"], {"epoch": row["epoch"], "step": row["step"]})
+            line[row["diagnostic"]] = [row["value"]]
+        epochs: dict[int, list[list[Any]]] = {}
+        for row in read_measurements(self.folder).to_pylist():
+            place = [row[name] for name in ("split", "epoch", "diagnostic", "item", "value")]
+            epochs.setdefault(row["epoch"], []).append([0, *place])
+        return list(steps.values()), [{"epoch": epoch, "rows": rows} for epoch, rows in epochs.items()]
 
     def finish(self, *, epochs: int, steps: int, samples: int, status: Status, diverged_at: int | None) -> None:
         """Turn the lines into tables; the run counts as ended from here on."""
@@ -136,3 +148,8 @@ class MonitorRecord:
                 )
             ]
         )
+
+
+def _write(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
+    with atomic(path) as temporary:
+        temporary.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")

@@ -1,0 +1,74 @@
+"""The trainer of sentence-transformers on a tiny random model, offline: monitored or not, the same bits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+pytestmark = [pytest.mark.filterwarnings("ignore")]  # a trainer of this size warns of its own dependencies throughout
+
+
+def texts(count: int = 24) -> dict[str, list[str]]:
+    return {"anchor": [f"word{row} a" for row in range(count)], "positive": [f"word{row} b" for row in range(count)]}
+
+
+def model(folder: Path) -> Any:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+    from transformers import BertConfig, BertModel, BertTokenizer
+
+    folder.mkdir(exist_ok=True)
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", *(f"word{row}" for row in range(24))]
+    (folder / "vocab.txt").write_text("\n".join(vocabulary))
+    torch.manual_seed(0)
+    config = BertConfig(vocab_size=len(vocabulary), hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+                        intermediate_size=16)  # fmt: skip
+    BertModel(config).save_pretrained(folder / "bert")
+    BertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder / "bert")
+    transformer = Transformer(str(folder / "bert"))
+    return SentenceTransformer(modules=[transformer, Pooling(16)], device="cpu")
+
+
+def train(folder: Path, watched: bool) -> tuple[Any, list[torch.Tensor], Any]:
+    from datasets import Dataset
+    from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+    from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+
+    from losscope.integrations.sentence_transformers import monitored
+
+    encoder = model(folder)
+    trainer = SentenceTransformerTrainer(
+        model=encoder,
+        args=SentenceTransformerTrainingArguments(
+            output_dir=str(folder / "out"), num_train_epochs=2, per_device_train_batch_size=8, report_to="none",
+            logging_steps=1, save_strategy="no", disable_tqdm=True, use_cpu=True, max_grad_norm=0.01, seed=1,
+        ),
+        train_dataset=Dataset.from_dict(texts()),
+        loss=MultipleNegativesRankingLoss(encoder),
+    )  # fmt: skip
+    monitor = monitored(trainer, out=folder / "run", strict=True) if watched else None
+    trainer.train()
+    return monitor, [*encoder.state_dict().values(), torch.get_rng_state()], trainer
+
+
+def test_a_monitored_training_is_bit_identical(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    pytest.importorskip("datasets")
+    _, alone, _ = train(tmp_path / "alone", watched=False)
+    monitor, seen, trainer = train(tmp_path / "watched", watched=True)
+    assert all(torch.equal(one, other) for one, other in zip(alone, seen, strict=True))
+    assert (monitor.count, monitor.epochs, monitor.identity.loss) == (6, 2, "MultipleNegativesRankingLoss")
+    logged = [log for log in trainer.state.log_history if "grad_norm" in log]
+    assert [line["loss"][0] for line in monitor.lines] == pytest.approx([log["loss"] for log in logged], abs=1e-4)
+    norms = [line["gradient_norm"][0] for line in monitor.lines]
+    assert norms == pytest.approx([log["grad_norm"] for log in logged], rel=1e-3)
+    assert min(norms) > 0.02  # of before clipping
+    assert monitor.lines[0]["batch_size"] == [16.0]
+    assert monitor.lines[0]["batch_classes"] == [8.0]
+    assert monitor.lines[0]["gradient_norm_embedding"][0] > 0
+    assert not trainer.loss._forward_hooks
+    assert isinstance(trainer.loss, nn.Module)
