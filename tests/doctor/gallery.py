@@ -355,6 +355,12 @@ HEALTHY: dict[str, Callable[[], Setup]] = {
         losses.TripletMarginLoss(margin=0.2), miner=miners.TripletMarginMiner(margin=0.2)
     ),
     "pml contrastive": lambda: setup(losses.ContrastiveLoss()),
+    "pml contrastive in large batches": lambda: setup(
+        losses.ContrastiveLoss(), loader=batches([[label for label in range(10) for _ in range(6)]])
+    ),
+    "an untrained deep network": lambda: setup(
+        losses.TripletMarginLoss(0.2), Encoder(*[layer for _ in range(4) for layer in (nn.Linear(12, 12), nn.ReLU())])
+    ),
     "pml contrastive with cosines, margins set": lambda: setup(
         losses.ContrastiveLoss(pos_margin=1, neg_margin=0.2, distance=distances.CosineSimilarity())
     ),

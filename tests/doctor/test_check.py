@@ -264,7 +264,7 @@ def test_labels_without_another_partition_can_not_be_permuted(labels: list[int])
 def test_the_best_embeddings_are_a_simplex() -> None:
     points = Call((torch.randn(6, 2),), torch.tensor([3, 3, 9, 9, 4, 4])).apart().rows
     cosines = points @ points.T
-    expected = torch.tensor([[1.0, -0.5, -0.5], [-0.5, 1.0, -0.5], [-0.5, -0.5, 1.0]])
+    expected = torch.tensor([[1.0, -0.5, -0.5], [-0.5, 1.0, -0.5], [-0.5, -0.5, 1.0]]).double()
     assert torch.allclose(cosines, expected.repeat_interleave(2, 0).repeat_interleave(2, 1), atol=1e-6)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import losscope
 from doctor.gallery import Encoder, SupContrast, batches
 from losscope.doctor import watch
-from losscope.doctor.live import EARLY, LIVE
+from losscope.doctor.live import EARLY, LASTING, LIVE
 
 
 def lines(count: int = 4, first: int = 0, **scalars: float) -> list[dict[str, Any]]:
@@ -40,8 +40,8 @@ HEALTHY = {
     ],
 )
 def test_what_lines_show_is_named(code: str, scalars: dict[str, float]) -> None:
-    assert watch(lines(**HEALTHY)) == ()
-    (found,) = watch(lines(**HEALTHY | scalars))
+    assert watch(lines(30, **HEALTHY)) == ()
+    (found,) = watch(lines(30, **HEALTHY | scalars))
     assert (found.code, found.outcome) == (code, "issue")
     assert code in LIVE
 
@@ -75,8 +75,14 @@ def test_class_vectors_need_no_positives_and_late_silence_is_no_fault() -> None:
     assert watch(lines(4, EARLY, **HEALTHY | {"gradient_norm_embedding": 0.0})) == ()
 
 
+def test_a_network_that_starts_from_one_point_is_given_time() -> None:
+    point = {"intra_class_variance_batch": 1e-6, "inter_class_squared_distance_batch": 1e-6}
+    assert watch(lines(LASTING - 1, **HEALTHY | point)) == ()
+    assert watch([*lines(40, **HEALTHY | point), *lines(1, 40, **HEALTHY)]) == ()
+
+
 def test_classes_that_collapse_each_by_itself_are_no_fault() -> None:
-    assert watch(lines(**HEALTHY | {"intra_class_variance_batch": 1e-6})) == ()
+    assert watch(lines(30, **HEALTHY | {"intra_class_variance_batch": 1e-6})) == ()
 
 
 @pytest.mark.parametrize(
@@ -89,7 +95,7 @@ def test_classes_that_collapse_each_by_itself_are_no_fault() -> None:
 )
 def test_collapse_is_told_by_its_closed_form(criterion: nn.Module, loss: float, name: str) -> None:
     point = {"intra_class_variance_batch": 1e-6, "inter_class_squared_distance_batch": 1e-6, "batch_size": 128.0}
-    (found,) = watch(lines(**HEALTHY | point | {"loss": loss}), criterion)
+    (found,) = watch(lines(LASTING, **HEALTHY | point | {"loss": loss}), criterion)
     assert f"the loss is {loss:.4g}, {name}: all embeddings are one point" in found.evidence[0]
 
 

@@ -76,10 +76,10 @@ class Call:
         """The same without a graph, as leaves that want a gradient."""
         return replace(self, parts=tuple(part.detach().clone().requires_grad_() for part in self.parts))
 
-    def moved(self, rows: Tensor) -> Call:
-        """With other embeddings (rows of all parts, any dim), in the type of the first part."""
+    def moved(self, rows: Tensor, dtype: torch.dtype | None = None) -> Call:
+        """With other embeddings (rows of all parts, any dim), in the type of the first part or in `dtype`."""
         counts = [part[..., 0].numel() for part in self.parts]
-        pieces = torch.split(rows.to(self.parts[0].device, self.parts[0].dtype), counts)
+        pieces = torch.split(rows.to(self.parts[0].device, dtype or self.parts[0].dtype), counts)
         shapes = [part.shape[:-1] for part in self.parts]
         moved = (piece.reshape(*shape, -1) for piece, shape in zip(pieces, shapes, strict=True))
         return replace(self, parts=tuple(one.detach().clone().requires_grad_() for one in moved))
@@ -111,14 +111,17 @@ class Call:
         return self.moved(point * torch.linalg.vector_norm(rows, dim=-1).mean().cpu())
 
     def apart(self) -> Call:
-        """Every class one point of unit length, all classes equally far: the best that can be done on the sphere."""
+        """Every class one point of unit length, all classes equally far: the best that can be done on the sphere.
+
+        In float64: distances of 0 are rounded to 1e-3 in float32, in some forms.
+        """
         if self.kind in ("pairs", "triplets"):  # each pair by itself: opposite where it should be far
             far = self.classes >= len(self.parts[0])
-            return self.moved(torch.where(far, -1.0, 1.0).unsqueeze(-1) * torch.tensor([[1.0, 0.0]]))
+            return self.moved(torch.where(far, -1.0, 1.0).unsqueeze(-1) * torch.tensor([[1.0, 0.0]]), torch.float64)
         _, place = torch.unique(self.classes, return_inverse=True)
-        corners = F.one_hot(place).float()
+        corners = F.one_hot(place).double()
         centered = corners - 1 / corners.shape[1]
-        return self.moved(F.normalize(centered, dim=-1))
+        return self.moved(F.normalize(centered, dim=-1), torch.float64)
 
     def twinned(self) -> Call | None:
         """One positive is moved onto its anchor; None where there is no positive."""

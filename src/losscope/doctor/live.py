@@ -14,7 +14,7 @@ from losscope.doctor.case import share
 from losscope.doctor.finding import Finding
 from losscope.doctor.table import CHECKS
 from losscope.doctor.traits import Traits, traits_of
-from losscope.doctor.values import NEAR, ONE_POINT, closed_forms
+from losscope.doctor.values import NEAR, closed_forms
 
 Lines = Sequence[Mapping[str, Any]]
 
@@ -23,6 +23,12 @@ ENOUGH = 3
 
 EARLY = 200
 """Steps in which a gradient of 0 is a fault; later, a hinge loss may have met all its margins."""
+
+LASTING = 20
+"""Measured steps for which a collapse must have lasted."""
+
+ONE_POINT = 1e-4
+"""Variance of a batch on the unit sphere below which it is one point, if it lasts."""
 
 GROWTH = 1e3
 """Times the median gradient norm of the steps before it."""
@@ -85,21 +91,22 @@ def _exploding(lines: Lines, traits: Traits | None) -> str | None:
 
 
 def _collapsed(lines: Lines, traits: Traits | None) -> str | None:
-    """By the variance within classes and the distance between them, both next to 0."""
+    """By the variance within classes and the distance between them, both next to 0 for long: a deep network may start there."""
     within = dict(_values(lines, "intra_class_variance_batch"))
     between = dict(_values(lines, "inter_class_squared_distance_batch"))
-    both = [step for step in within if step in between]
-    if len(both) < ENOUGH or within[both[-1]] > ONE_POINT or between[both[-1]] > 2 * ONE_POINT:
+    latest = [step for step in within if step in between][-LASTING:]
+    if len(latest) < LASTING or any(within[step] + between[step] / 2 > ONE_POINT for step in latest):
         return None
-    loss = dict(_values(lines, "loss")).get(both[-1])
-    size = int(dict(_values(lines, "batch_size")).get(both[-1], 0))
+    step = latest[-1]
+    loss = dict(_values(lines, "loss")).get(step)
+    size = int(dict(_values(lines, "batch_size")).get(step, 0))
     shown = f", the loss is {loss:.4g}" if loss is not None else ""
     named = closed_forms(traits, size, size) if traits is not None else ()
     known = [name for name, closed in named if loss is not None and math.isclose(closed, loss, rel_tol=NEAR)]
     shown += f", {known[0]}" if known else ""
     return (
-        f"step {both[-1]}: variance within classes {within[both[-1]]:.1e}, squared distance between classes "
-        f"{between[both[-1]]:.1e}{shown}: all embeddings are one point."
+        f"steps {latest[0]} to {step}: variance within classes {within[step]:.1e}, squared distance between classes "
+        f"{between[step]:.1e}{shown}: all embeddings are one point."
     )
 
 

@@ -9,7 +9,7 @@ from losscope.criterion import Criterion
 from losscope.doctor.case import Case, Trials
 from losscope.doctor.traits import Measure, measure_of
 
-NOTHING = 1e-6
+NOTHING = 1e-5
 """A loss below it is 0."""
 
 NEXT_TO_NOTHING = 5e-3
