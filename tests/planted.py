@@ -15,7 +15,7 @@ import pytest
 
 from losscope.files import write_json, write_table
 from losscope.study import Study, parse
-from losscope.table import MAP, MEASUREMENT, RunRecord
+from losscope.table import MAP, MEASUREMENT, QUERY, RunRecord
 
 CLASSES = 4
 LOSSES = [{"name": "contrastive", "margin": 1.0}, {"name": "triplet", "margin": 1.0, "squared": [False, True]}]
@@ -79,6 +79,8 @@ EVALUATION = {"knn_accuracy": 0.8, "linear_probe_accuracy": 0.7, "map_at_r": 0.5
 Rows = list[dict[str, Any]]
 Edit = Callable[[Rows], Iterable[dict[str, Any]]]
 WriteRecord = Callable[..., Path]
+Queries = Callable[[Mapping[str, Any], int], Mapping[str, Sequence[Any]]]
+"""(columns of a run, seed) -> query, label and results: what the queries of one run found after its last epoch."""
 
 
 def digest(*parts: object) -> str:
@@ -160,13 +162,29 @@ def plane_of(run: str, epoch: int) -> Mapping[str, Sequence[Any]]:
     }
 
 
+def queries_of(queries: Queries, place: Mapping[str, Any], runs: Mapping[int, str], last: int) -> pa.Table:
+    """The results of all queries of a group, the last first, and rows of another split and epoch that hold nonsense."""
+    parts = []
+    for seed, run in runs.items():
+        found = {name: list(values)[::-1] for name, values in queries(place, seed).items()}
+        for split, epoch, scale in (("heldout", 0, 100.0), ("heldout", last, 1.0), ("train", last, 100.0)):
+            rows = [dict(zip(found, values, strict=True)) for values in zip(*found.values(), strict=True)]
+            parts += [
+                {name: value * scale if name in ("recall_at_1", "average_precision_at_r") and value is not None else value
+                 for name, value in row.items()} | {"run": run, "split": split, "epoch": epoch}
+                for row in rows
+            ]  # fmt: skip
+    return pa.Table.from_pylist(parts, schema=QUERY)
+
+
 @pytest.fixture
 def write_record(tmp_path: Path) -> WriteRecord:
     """Writes a study's folder and returns it.
 
     `full` and `validation` as in `rows_of`. `status` maps (loss, variant, seed) to how a run ended; `edit` changes the
     measurements of a group; `running` names losses whose group has begun and not ended; `fingerprint` is of the data,
-    drawn for each seed unless it is given; `sources` are what the manifest adds of each data set.
+    drawn for each seed unless it is given; `sources` are what the manifest adds of each data set; `queries` says what the
+    queries of each run of a loss found.
     """
 
     def write(
@@ -185,6 +203,7 @@ def write_record(tmp_path: Path) -> WriteRecord:
         sources: Mapping[str, Mapping[str, str]] = {},
         full: bool = False,
         validation: bool = False,
+        queries: Queries | None = None,
     ) -> Path:
         folder = tmp_path / name
         study: Study = parse({"name": name, "seeds": seeds, "data": datasets, "protocol": protocols, "loss": losses})
@@ -249,6 +268,9 @@ def write_record(tmp_path: Path) -> WriteRecord:
                 ]
                 rows = list(edit(rows)) if edit else rows
                 write_table(group / "measurements.parquet", pa.Table.from_pylist(rows, schema=MEASUREMENT))
+                if queries and loss != "none":
+                    by_seed = dict(zip(study.seed_list, runs, strict=True))
+                    write_table(group / "queries.parquet", queries_of(queries, place, by_seed, epochs))
                 write_table(group / "map.parquet", pa.table(dict(plane_of(runs[0], epochs)), schema=MAP))
                 records = [
                     RunRecord(run=run, **place, seed=seed, epochs=epochs, status=status.get((loss, variant, seed), "done"),
