@@ -24,6 +24,7 @@ from losscope.report.granularity import Granularity, granularity
 from losscope.report.headline import Headline, headline
 from losscope.report.paper import has_measurements, paper_tables
 from losscope.report.paper_b import PaperB, paper_b
+from losscope.report.populations import Populations, populations
 from losscope.report.protocol import data_table, losses_table, protocol_table, studies_table
 from losscope.report.strict import strict_tables
 from losscope.report.tables import Table, overview
@@ -55,6 +56,7 @@ class Content:
     cards: tuple[LossCard, ...]
     response: Figure | None
     differences: tuple[Table, ...]
+    populations: Populations | None
     bands: Table | None
     caveats: tuple[str, ...]
     folded: frozenset[str]  # anchors of figures that wait to be opened: all but the first protocol of each data set
@@ -114,6 +116,7 @@ def content(summary: Summary) -> Content:
         cards=loss_cards(summary),
         response=response_figure(summary, "response"),
         differences=tuple(differences_tables(summary)),
+        populations=populations(summary),
         bands=bands_table(summary),
         caveats=tuple(caveats(summary)),
         folded=frozenset(f"{name}-{nth}" for nth in later for name in ("plane", "variance", "training")),

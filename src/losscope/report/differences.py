@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from losscope.report.tables import WHERE, Column, Group, Row, Table
 from losscope.statistics import MINIMUM_SEEDS
+from losscope.summary.crossing import Crossed
 from losscope.summary.formatting import ABSENT, interval_text, p_text
 from losscope.summary.types import Difference, Summary
 
@@ -55,7 +56,7 @@ def _populations(family: Sequence[Difference]) -> str:
     return "; for ".join(f"{population} ({', '.join(titles)})" for population, titles in of.items())
 
 
-def verdict_words(found: Difference) -> str:
+def verdict_words(found: Difference | Crossed) -> str:
     """The verdict as a reader sees it."""
     if found.verdict == "cannot tell yet":
         return f"cannot tell yet (n < {MINIMUM_SEEDS})"

@@ -12,6 +12,7 @@ from losscope.report.content import Content
 from losscope.report.contradiction.document import contradiction_document
 from losscope.report.granularity.document import granularity_document
 from losscope.report.paper_b.document import paper_b_document
+from losscope.report.populations.document import populations_document
 from losscope.report.strict.document import strict_document
 from losscope.summary.measures import BY_KEY
 from losscope.summary.types import Comparison, Difference, Estimate, Summary
@@ -45,6 +46,7 @@ def document(summary: Summary, content: Content) -> dict[str, Any]:
         "granularity": granularity_document(content.granularity) if content.granularity else None,
         "paper_b": paper_b_document(content.paper_b) if content.paper_b else None,
         "differences": [_difference(found) for found in summary.differences],
+        "populations": populations_document(content.populations) if content.populations else None,
     }
 
 

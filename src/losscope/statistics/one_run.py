@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from losscope.statistics.intervals import Interval
-from losscope.statistics.paired import paired_difference
+from losscope.errors import InvalidInput
+from losscope.statistics.intervals import Interval, mean_interval
+from losscope.statistics.paired import t_test_p
 
 PSEUDO_REPLICATION = "pseudo-replication: the classes of this one run; says nothing about other seeds"
 
@@ -32,5 +33,9 @@ def one_run_test(first: Mapping[int, float], second: Mapping[int, float]) -> One
     >>> round(found.p, 3), found.population.split(":")[0]
     (0.02, 'pseudo-replication')
     """
-    found = paired_difference(first, second)
-    return OneRunTest(found.seeds, found.interval, found.p)
+    classes = tuple(sorted(first.keys() & second.keys()))
+    if not classes:
+        raise InvalidInput(f"the classes {sorted(first)} and {sorted(second)} share none; expected two losses that were "
+                           "measured on the same classes")  # fmt: skip
+    differences = [second[one] - first[one] for one in classes]
+    return OneRunTest(classes, mean_interval(differences), t_test_p(differences))
