@@ -55,6 +55,7 @@ def test_a_sound_record_fires_only_what_is_built_in(sound_record: Any) -> None:
     assert [one.check for one in findings(summary)] == list(CHECKS)
     assert {code for code, one in found.items() if not one.applies} == {
         "fitted-preset", "unequal-budgets", "closed-set", "memorized-noise", "class-sizes", "dropped-classes",
+        "same-numbers",
     }  # fmt: skip
     assert found["below-input"].outcome == "passed"
 
@@ -143,7 +144,19 @@ def test_training_that_made_it_worse(sound_record: Any, code: str, loss: str, ep
 
 def test_a_loss_that_does_not_see_labels(sound_record: Any, set_values: Any) -> None:
     stall = set_values(lambda row: 0.2516, diagnostic="loss", epoch=LAST, loss="contrastive")
-    assert "m²/4 = 0.25" in fired(summarize(sound_record(edit=stall)))["label-blind"][0]
+    assert "p(1-p)m² = 0.2500" in fired(summarize(sound_record(edit=stall)))["label-blind"][0]
+
+
+def test_where_a_blind_loss_ends_depends_on_the_share_of_positives(sound_record: Any, set_values: Any) -> None:
+    # 4 classes x 16 samples, all in batch: 15 of 63 partners are positive, p(1-p)m² = 0.1814 for m = 1.
+    pairs = [{"name": "as_printed", "epochs": 3,
+              "batch": {"sampling": "all_in_batch", "classes": 4, "per_class": 16}}]  # fmt: skip
+    stall = set_values(lambda row: 0.1814, diagnostic="loss", epoch=LAST, loss="contrastive")
+    said = fired(summarize(sound_record(edit=stall, protocols=pairs)))["label-blind"][0]
+    assert "the p(1-p)m² = 0.1814 of a loss that doesn't see the labels, with a share p = 0.2381" in said
+    quarter = set_values(lambda row: 0.25, diagnostic="loss", epoch=LAST, loss="contrastive")
+    found = outcomes(summarize(sound_record("quarter", edit=quarter, protocols=pairs)))
+    assert found["label-blind"] == "passed"
 
 
 def test_fitted_preset(sound_record: Any) -> None:
@@ -167,6 +180,16 @@ def test_equal_margin(sound_record: Any) -> None:
     assert outcomes(summarize(sound_record("one_loss", losses=variants)))["equal-margin"] == "passed"
 
 
+def test_margins_are_equal_within_a_comparison(sound_record: Any) -> None:
+    one = sound_record("one", losses=[{"name": "contrastive", "margin": 1.0}])
+    other = sound_record("other", datasets=[{"name": "digits"}], losses=[{"name": "triplet", "margin": 1.0}])
+    assert outcomes(summarize([one, other]))["equal-margin"] == "passed"
+    both = sound_record("both", datasets=[{"name": "cifar10"}],
+                        losses=[{"name": "contrastive", "margin": 1.0}, {"name": "triplet", "margin": 1.0}])  # fmt: skip
+    said = fired(summarize([one, other, both]))["equal-margin"]
+    assert said[1:] == ("cifar10, protocol as_printed: contrastive, triplet (m = 1).",)
+
+
 def test_active_by_construction_names_the_loss(sound_record: Any, set_values: Any) -> None:
     assert fired(summarize(sound_record()))["active-by-construction"][1].startswith("contrastive:")
     lower = set_values(lambda row: 0.9, diagnostic="active_ratio_positive", epoch=LAST)
@@ -178,6 +201,23 @@ def test_memorized(sound_record: Any, set_values: Any) -> None:
     said = fired(summarize(sound_record(edit=tight)))["memorized"]
     assert "up to 1" in said[0]
     assert len(said) == 3
+
+
+def test_classes_that_are_one_point_in_training(sound_record: Any, set_values: Any) -> None:
+    point = set_values(lambda row: 0.0, diagnostic="intra_class_variance_mean", split="train", epoch=LAST)
+    said = fired(summarize(sound_record(edit=point)))["memorized"]
+    assert "classes are one point in training, and not so on the evaluation split" in said[0]
+    assert said[1].endswith("on train (each class is one point).")
+
+
+def test_with_nothing_to_check_a_check_does_not_apply(sound_record: Any) -> None:
+    alone = {"losses": [{"name": "triplet", "margin": 0.5}]}
+    found = outcomes(summarize(sound_record("alone", edit=without("intra_class_variance_mean"), **alone)))
+    codes = ("memorized", "near-simplex", "same-numbers", "unequal-seeds")
+    assert {code: found[code] for code in codes} == dict.fromkeys(codes, "not applicable")
+    protocols = [{"name": "as_printed", "epochs": 3}, {"name": "as_run", "epochs": 3, "inputs": "unit_length"}]
+    two = outcomes(summarize(sound_record("two", protocols=protocols)))
+    assert {code: two[code] for code in codes} == dict.fromkeys(codes, "passed")
 
 
 def test_near_simplex(sound_record: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 from losscope.summary.carded import cards_of
@@ -91,25 +93,32 @@ def _always_pulling(always: list[str]) -> list[str]:
 
 def equal_margin(summary: Summary) -> list[str] | None:
     """One margin for losses to which it means different things."""
-    margins: dict[float, dict[str, tuple[str, Any]]] = {}
     given = [settings for comparison in summary.comparisons for settings in comparison.hyperparameters.values()]
     if not any("margin" in settings for settings in given):
         return None
-    for comparison in (part for part in summary.comparisons if not part.tuned):  # tuned, each margin is the loss's best
-        for subject, settings in comparison.hyperparameters.items():
-            if (margin := settings.get("margin")) is not None:
-                meaning = subject.loss, settings.get("squared")
-                margins.setdefault(float(margin), {})[subject.label] = meaning
-    shared = [
-        f"{', '.join(meant)} (m = {margin:g})" for margin, meant in margins.items() if len(set(meant.values())) > 1
-    ]
+    untuned = [part for part in summary.comparisons if not part.tuned]  # tuned, each margin is the loss's best
+    shared = {part.title: of for part in untuned if (of := list(_equal_margins(part)))}
     if not shared:
         return []
+    named = "; ".join(dict.fromkeys(chain(*shared.values())))
+    where = [f"{title}: {'; '.join(of)}." for title, of in shared.items()]
     return [
-        f"An equal margin is not an equal constraint: {'; '.join(shared)}. On the unit sphere contrastive loss stops "
+        f"An equal margin is not an equal constraint: {named}. On the unit sphere contrastive loss stops "
         "pushing negatives at distance m, the unsquared triplet demands d(a,n) ≥ d(a,p) + m, the squared one d²(a,n) ≥ "
-        "d²(a,p) + m. Part of the difference in inter-class distance is what the margin means."
+        "d²(a,p) + m. Part of the difference in inter-class distance is what the margin means.",
+        *(where if len(summary.comparisons) > 1 else ()),
     ]
+
+
+def _equal_margins(comparison: Comparison) -> Iterator[str]:
+    """The losses of one comparison that share a margin which means different things to them."""
+    margins: dict[float, dict[str, tuple[str, Any]]] = {}
+    for subject, settings in comparison.hyperparameters.items():
+        if (margin := settings.get("margin")) is not None:
+            margins.setdefault(float(margin), {})[subject.label] = subject.loss, settings.get("squared")
+    for margin, meant in margins.items():
+        if len(set(meant.values())) > 1:
+            yield f"{', '.join(meant)} (m = {margin:g})"
 
 
 def unequal_budgets(summary: Summary) -> list[str] | None:

@@ -53,21 +53,29 @@ def _below(summary: Summary, reference: Kind, whose: str) -> list[str] | None:
             "of each comparison, means over seeds).", *said]  # fmt: skip
 
 
-def memorized(summary: Summary) -> list[str]:
+def memorized(summary: Summary) -> list[str] | None:
     """Training numbers that are about memorized samples."""
-    worst, said = 0.0, []
+    checked, worst, said = 0, 0.0, []
     for comparison, subject, mean in summary.trained_means(INTRA_TRAIN):
         other = comparison.mean(subject, INTRA)
-        if other and other > MEMORIZED * mean:
-            worst = max(worst, other / mean)
+        if other is None:
+            continue
+        checked += 1
+        if other > MEMORIZED * mean:
+            ratio = other / mean if mean > 0 else math.inf  # training samples of a class can all be one point
+            worst = max(worst, ratio)
+            times = f"{ratio:.1f} times" if math.isfinite(ratio) else "each class is one point"
             said.append(
                 f"{comparison.title}, {subject.label}: {number(other)} on {comparison.evaluation}, {number(mean)} on "
-                f"train ({other / mean:.1f} times)."
+                f"train ({times})."
             )
+    if not checked:
+        return None
     if not said:
         return []
-    return [f"Numbers of the training split, as in the paper's Table 1, say little about new samples: classes are up to "
-            f"{worst:.0f} times as loose on the evaluation split.", *said]  # fmt: skip
+    most = f"up to {worst:.0f} times as loose" if math.isfinite(worst) else "one point in training, and not so"
+    return [f"Numbers of the training split, as in the paper's Table 1, say little about new samples: classes are {most} on "
+            "the evaluation split.", *said]  # fmt: skip
 
 
 def memorized_noise(summary: Summary) -> list[str] | None:
@@ -92,13 +100,14 @@ def memorized_noise(summary: Summary) -> list[str] | None:
             "ones.", *said]  # fmt: skip
 
 
-def near_simplex(summary: Summary) -> list[str]:
+def near_simplex(summary: Summary) -> list[str] | None:
     """Class centroids as far apart as the unit sphere allows for classes this loose."""
-    said = []
+    checked, said = 0, []
     for comparison, subject, mean in summary.trained_means(INTER_TRAIN):
         classes, loose = comparison.classes.get("train", 0), comparison.mean(subject, INTRA_TRAIN)
         if classes < 2 or loose is None or loose >= 1:
             continue
+        checked += 1
         # For unit-length embeddings and equal classes: mean d² = 2C/(C-1) · (1 - v - |mean centroid|²).
         bound = math.sqrt(2 * classes / (classes - 1) * (1 - loose))
         if mean > (1 - NEAR) * bound:
@@ -106,6 +115,8 @@ def near_simplex(summary: Summary) -> list[str]:
                 f"{comparison.title}, {subject.label}: {number(mean)} is {mean / bound:.1%} of {number(bound)}, the most "
                 f"for {classes} classes with variance {number(loose)}."
             )
+    if not checked:
+        return None
     if not said:
         return []
     return ["Some inter-class distances on the training split are at their ceiling, √(2C/(C-1)·(1-v)) on the unit sphere: "
@@ -136,16 +147,22 @@ def collapsed(summary: Summary) -> list[str] | None:
 
 
 def label_blind(summary: Summary) -> list[str] | None:
-    """A contrastive loss that stalls at m²/4, where it ends if it can't see the labels."""
+    """A contrastive loss that stalls where it ends if it can't see the labels.
+
+    With a share p of positive pairs, p·d² + (1 - p)(m - d)² is least at d = (1 - p)m, and p(1 - p)m² there.
+    """
     found = [part for part in summary.trained_means(LOSS) if part[1].loss == "contrastive"]
     if not found:
         return None
     said = []
     for comparison, subject, mean in found:
-        floor = float(comparison.hyperparameters[subject].get("margin", 1.0)) ** 2 / 4
+        margin = float(comparison.hyperparameters[subject].get("margin", 1.0))
+        share = batches_of(summary, comparison, cards_of(comparison)[subject]).negative_share
+        floor = share * (1 - share) * margin**2
         if abs(mean - floor) < NEAR * floor:
             said.append(
-                f"{comparison.title}, {subject.label}: the loss ends at {number(mean)}, the m²/4 = {number(floor)} of a "
-                "loss that doesn't see the labels. Look for labels broadcast against distances of another shape."
+                f"{comparison.title}, {subject.label}: the loss ends at {number(mean)}, the p(1-p)m² = {number(floor)} of a "
+                f"loss that doesn't see the labels, with a share p = {number(1 - share)} of positive pairs. Look for labels "
+                "broadcast against distances of another shape."
             )
     return said

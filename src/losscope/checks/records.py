@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 from losscope.statistics import MINIMUM_SEEDS, smallest_p
 from losscope.summary.formatting import p_text, span
 from losscope.summary.measures import LOSS
@@ -42,10 +44,13 @@ def lost(summary: Summary) -> list[str]:
     return [f"{count} diverged or failed. What they measured is in no mean of this report.", *said] if said else []
 
 
-def unequal_seeds(summary: Summary) -> list[str]:
+def unequal_seeds(summary: Summary) -> list[str] | None:
     """Losses of one comparison whose means are over different seeds."""
+    several = [comparison for comparison in summary.comparisons if len(comparison.trained) > 1]
+    if not several:
+        return None
     said = []
-    for comparison in summary.comparisons:
+    for comparison in several:
         seeds = {subject.label: {run.seed for run in comparison.runs_of(subject)} for subject in comparison.trained}
         if len({frozenset(of) for of in seeds.values()}) > 1:
             counts = ", ".join(f"{label} {len(of)}" for label, of in seeds.items())
@@ -68,25 +73,24 @@ def few_seeds(summary: Summary) -> list[str] | None:
     ]
 
 
-def same_numbers(summary: Summary) -> list[str]:
+def same_numbers(summary: Summary) -> list[str] | None:
     """Protocols that give a loss bit-identical results."""
-    said = []
-    for place, first in enumerate(summary.comparisons):
-        for second in summary.comparisons[place + 1 :]:
-            if first.dataset == second.dataset:
-                same = [
-                    subject.label
-                    for subject in first.trained
-                    if (one := first.get(subject, LOSS))
-                    and (other := second.get(subject, LOSS))
-                    and one.values == other.values
-                ]
-                if same:
-                    said.append(
-                        f"{first.dataset}, {', '.join(same)}: the same numbers under {first.protocol} and "
-                        f"{second.protocol}, which differ only in what this loss does not use. One result, shown twice."
-                    )
-    return said
+    compared, said = 0, []
+    for first, second in combinations(summary.comparisons, 2):
+        if first.dataset != second.dataset:
+            continue
+        both = {
+            subject: (one.values, other.values)
+            for subject in first.trained
+            if (one := first.get(subject, LOSS)) and (other := second.get(subject, LOSS))
+        }
+        compared += len(both)
+        if same := [subject.label for subject, (one, other) in both.items() if one == other]:
+            said.append(
+                f"{first.dataset}, {', '.join(same)}: the same numbers under {first.protocol} and "
+                f"{second.protocol}, which differ only in what this loss does not use. One result, shown twice."
+            )
+    return said if compared else None
 
 
 def mixed(summary: Summary) -> list[str]:
