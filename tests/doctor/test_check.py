@@ -29,7 +29,7 @@ from doctor.gallery import (
 )
 from losscope import doctor
 from losscope.cards import card
-from losscope.doctor.calls import Call
+from losscope.doctor.calls import Call, call_of
 from losscope.doctor.case import share
 from losscope.doctor.traits import measure_of, traits_of
 from losscope.errors import InvalidInput, UnknownName
@@ -253,6 +253,13 @@ def test_a_call_knows_who_belongs_together() -> None:
     assert Call((z, z)).classes.tolist() == [0, 1, 2, 3] * 2
     assert Call((z, z, z)).classes.tolist() == [0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6, 7]
     assert Call((z, z), torch.tensor([1, -1, 1, 0])).classes.tolist() == [0, 1, 2, 3, 0, 5, 2, 7]
+
+
+def test_batches_go_to_where_the_model_is() -> None:
+    inputs, labels = batches()[0]
+    call, moved = call_of(nn.Linear(WIDTH, DIM, device="meta"), (inputs, labels), None)
+    assert call.given is not None
+    assert {one.device.type for one in (*call.parts, call.given, *moved)} == {"meta"}
 
 
 @pytest.mark.parametrize("labels", [[0, 0, 0], [0, 1, 2]])

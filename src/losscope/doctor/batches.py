@@ -98,7 +98,7 @@ def unsafe_labels(case: Case) -> list[str] | None:
     given = [call.given for call in case.labeled if call.given is not None]
     if not given:
         return None
-    ids = torch.cat([one.detach().flatten().double().cpu() for one in given])
+    ids = torch.cat([one.detach().flatten().cpu().double() for one in given])
     largest = int(ids.abs().max())
     if largest <= EXACT:
         return []

@@ -79,7 +79,10 @@ class Call:
     def moved(self, rows: Tensor, dtype: torch.dtype | None = None) -> Call:
         """With other embeddings (rows of all parts, any dim), in the type of the first part or in `dtype`."""
         counts = [part[..., 0].numel() for part in self.parts]
-        pieces = torch.split(rows.to(self.parts[0].device, dtype or self.parts[0].dtype), counts)
+        device = self.parts[0].device
+        if device.type == "mps":  # which has no float64
+            dtype = None
+        pieces = torch.split(rows.to(device, dtype or self.parts[0].dtype), counts)
         shapes = [part.shape[:-1] for part in self.parts]
         moved = (piece.reshape(*shape, -1) for piece, shape in zip(pieces, shapes, strict=True))
         return replace(self, parts=tuple(one.detach().clone().requires_grad_() for one in moved))
@@ -141,6 +144,9 @@ def call_of(model: Any, batch: Any, embed: Embed | None) -> tuple[Call, tuple[An
     Raises InvalidInput for a batch or embeddings in a form that is not understood.
     """
     inputs, rest = ((), embed(model, batch)) if embed else _read(batch)
+    if embed is None:  # a loop of one's own moves batches to the model
+        device = next((one.device for one in model.parameters()), None)
+        inputs, rest = ([_moved(one, device) for one in part] for part in (inputs, rest))
     given: list[Any] = [model(one) for one in inputs]
     given += [*rest] if isinstance(rest, list | tuple) else [rest]
     points = tuple(one for one in given if isinstance(one, Tensor) and one.is_floating_point() and one.ndim in (2, 3))
@@ -180,6 +186,10 @@ def _read(batch: Any) -> tuple[Sequence[Any], Sequence[Any]]:
         f"{', '.join(LABELS)}, (anchor, positive, negative) or (first, second, target): hand in embed=, a function of model "
         "and batch that returns what the criterion is called with"
     )
+
+
+def _moved(one: Any, device: torch.device | None) -> Any:
+    return one.to(device) if isinstance(one, Tensor) and device is not None else one
 
 
 def described(one: Any) -> str:

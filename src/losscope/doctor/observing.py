@@ -63,7 +63,7 @@ def _observed(model: nn.Module, criterion: Callable[..., Any], batch: Any, miner
         except Exception as error:
             return Observed(kept, inputs, failure=f"backward raised {type(error).__name__}: {error}")
     norms = {
-        name: None if one is None else float(torch.linalg.vector_norm(one.detach().double()))
+        name: None if one is None else float(torch.linalg.vector_norm(one.detach().float()))
         for name, one in zip(parameters, of_parameters, strict=True)
     }
     return Observed(kept, inputs, loss.detach(), _flat(of_parts, call.parts), norms, next(iter(wrong), None), mined)
@@ -131,11 +131,11 @@ def tried(criterion: Callable[..., Any], observed: tuple[Observed, ...]) -> Tria
     if chosen is None or chosen.call is None:
         return None
     call = chosen.call
-    state = torch.get_rng_state()
+    devices = {one.device for one in call.parts if one.is_cuda}
 
     def of(changed: Call | None) -> Trial | None:
-        torch.set_rng_state(state)
-        return _trial(criterion, changed.detached()) if changed is not None else None
+        with torch.random.fork_rng(devices):  # a criterion that draws tuples draws the same ones each time
+            return _trial(criterion, changed.detached()) if changed is not None else None
 
     plain = of(call)
     if plain is None:
