@@ -19,7 +19,7 @@ from losscope.report.tables import Group, Table
 from losscope.statistics import Interval
 from losscope.summary import summarize
 from losscope.summary.formatting import interval_text
-from planted_strict import class_splits
+from planted_strict import class_splits, drawn, evaluated
 
 
 def cells(group: Group, table: Table) -> dict[str, dict[str, str]]:
@@ -127,3 +127,31 @@ def test_two_class_splits_from_training_to_the_table(tmp_path: Path) -> None:
     assert differences.groups[0].rows[0].cells[1] == "2 splits"
     found = {one.check.code: one.outcome for one in findings(summary)}
     assert (found["test-peeking"], found["closed-set"], found["dropped-classes"]) == ("passed", "passed", "passed")
+
+
+def without_classes_of(split: str) -> Any:
+    """The planted rows without a row for each class of one split."""
+
+    def edit(rows: Any) -> list[dict[str, Any]]:
+        found = evaluated(drawn)(rows)
+        return [row for row in found if (row["split"], row["diagnostic"]) != (split, "intra_class_variance")]
+
+    return edit
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_class_splits_without_rows_of_a_splits_classes(strict_record: Any, split: str) -> None:
+    folder = strict_record(**class_splits(3), edit=without_classes_of(split))
+    reached, _ = strict_tables(summarize(folder))
+    assert [group.label.split(" · ")[0] for group in reached.groups] == [
+        f"digits/class_disjoint_validation/{nth}, protocol strict" for nth in (1, 2, 3)
+    ]
+    assert sum(f"say how many classes these splits have: {split}." in note for note in reached.notes) == 3
+    write_report(folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for about in manifest["data"].values():
+        about["classes"] = {"train": 4, "validation": 4, "test": 4}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    reached, _ = strict_tables(summarize(folder))
+    assert reached.groups[0].label.endswith("3 class splits together")
+    assert not any("say how many classes" in note for note in reached.notes)

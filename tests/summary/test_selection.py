@@ -89,6 +89,18 @@ def test_a_variant_that_lost_seeds_is_no_candidate(strict_record: Any) -> None:
     assert (selection.variants, selection.chosen.subject.variant) == (2, "margin=0.1")
 
 
+def test_one_lucky_seed_does_not_speak_for_a_loss(strict_record: Any) -> None:
+    def level(split: str, loss: str, variant: str, seed: int, epoch: int) -> float:
+        return 0.9 if variant == "margin=0.2" else 0.6 if variant == "margin=0.5" else 0.5
+
+    lost = {("triplet", "margin=0.2", seed): "diverged" for seed in range(1, 5)}
+    (comparison,) = summarize(strict_record(level=level, status=lost)).comparisons
+    assert comparison.tuned
+    chosen = {one.loss: one.last.subject for one in comparison.selections}
+    assert {one.loss: one for one in comparison.representatives} == chosen
+    assert chosen["triplet"].variant == "margin=0.5"
+
+
 def test_epochs_that_only_some_runs_evaluated_are_no_candidates(strict_record: Any) -> None:
     def level(split: str, loss: str, variant: str, seed: int, epoch: int) -> float | None:
         return None if (split, variant, seed, epoch) == ("validation", "margin=0.5", 1, 2) else 0.5

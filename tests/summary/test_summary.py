@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import math
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from losscope.report import summarize
+from losscope.report import summarize, write_report
 from losscope.summary.measures import COMPARED, INTRA_TRAIN, MEASURES, RECALL_1
 from losscope.summary.subjects import HUES, subjects
 from losscope.summary.types import Comparison
+from planted import set_values
 
 LAST = 3
 
@@ -153,6 +156,45 @@ def test_data_drawn_for_each_seed_are_known(write_record: Any) -> None:
 
     assert of("drawn").drawn_per_seed
     assert not of("shared", fingerprint="one and the same").drawn_per_seed
+    assert not of("one_seed", seeds=1).drawn_per_seed
+
+
+@pytest.mark.parametrize("losses", [("triplet",), ("contrastive", "triplet")])
+def test_data_that_changed_after_some_seeds_are_not_drawn_for_each(write_record: Any, losses: tuple[str, ...]) -> None:
+    folder = write_record(fingerprint="one and the same")
+    for path in folder.glob("groups/*/runs.json"):
+        runs = json.loads(path.read_text())
+        changed = [
+            {**run, "data_fingerprint": "another"} if run["loss"] in losses and run["seed"] < 3 else run for run in runs
+        ]
+        path.write_text(json.dumps(changed))
+    (comparison,) = summarize(folder).comparisons
+    assert len({run.data_fingerprint for run in comparison.runs}) == 2
+    assert not comparison.drawn_per_seed
+
+
+def test_classes_without_a_value_after_the_last_epoch_are_in_no_figure(write_record: Any) -> None:
+    def edit(lost: Any) -> Any:
+        return lambda rows: [row for row in rows if row["diagnostic"] != "intra_class_variance" or not lost(row)]
+
+    def of(name: str, lost: Any, **settings: Any) -> dict[str, Any]:
+        folder = write_record(name, edit=edit(lost), **settings)
+        write_report(folder)
+        return {row.label: classes for row, classes in summarize(folder).comparisons[0].class_variances.items()}
+
+    def last(row: Any) -> bool:
+        return bool(row["epoch"] == LAST)
+
+    for name, shared in (("drawn", {}), ("same", {"fingerprint": "one and the same"})):
+        assert set(of(name, last, **shared)) == {"raw input", "untrained network"}
+        one = of(f"{name}_one", lambda row: last(row) and row["loss"] == "contrastive", **shared)
+        assert "contrastive" not in one
+        assert len(one) == 4
+        seed = of(f"{name}_seed", lambda row: last(row) and row["loss"] == "contrastive" and row["seed"] == 0, **shared)
+        assert {0} == set(seed["raw input"][0]) - set(seed["contrastive"][0])
+    undefined = write_record("undefined", edit=set_values(lambda row: math.nan, diagnostic="intra_class_variance"))
+    write_report(undefined)
+    assert summarize(undefined).comparisons[0].class_variances == {}
 
 
 def test_features_are_no_raw_input(write_record: Any) -> None:

@@ -92,7 +92,7 @@ def _comparison(
         planes={},
         hyperparameters=hyperparameters,
         runs=tuple(runs),
-        drawn_per_seed=len({run.data_fingerprint for run in runs}) > 1,
+        drawn_per_seed=_drawn_per_seed(runs),
         shuffled=settings is not None and settings.labels == "shuffled",
         profiles={(row, name): items for row in trained for name, items in profiles(series[row], epochs).items()},
         representatives=best or nearest_to_defaults(hyperparameters),
@@ -111,6 +111,15 @@ def _comparison(
         class_variances={row: of for row in pictured if (of := class_variances(series[row], last[row]))},
         planes=planes(record, dataset, protocol, pictured),
     )
+
+
+def _drawn_per_seed(runs: Sequence[RunRecord]) -> bool:
+    """Whether within every loss each seed has data of its own; data that changed between runs are another matter."""
+    prints: dict[tuple[str, str], dict[int, str]] = {}
+    for run in runs:
+        prints.setdefault((run.loss, run.variant), {})[run.seed] = run.data_fingerprint
+    several = [of for of in prints.values() if len(of) > 1]
+    return bool(several) and all(len(set(of.values())) == len(of) for of in several)
 
 
 def _tunable(classes: Mapping[str, set[int | None]], evaluation: str | None) -> bool:

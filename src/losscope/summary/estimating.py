@@ -99,11 +99,13 @@ def _curve(series: Series) -> Curve:
 
 
 def class_variances(of: SeriesOf, epoch: int) -> dict[int, dict[int, float]]:
-    """Class -> seed -> intra-class variance on the training split."""
+    """Class -> seed -> intra-class variance on the training split, of the classes that have any after `epoch`."""
     found = {
-        item: {seed: value for seed, value in series.at(epoch).items() if math.isfinite(value)}
+        item: values
         for (split, diagnostic, item), series in of.items()
-        if (split, diagnostic) == ("train", PER_CLASS) and item is not None
+        if (split, diagnostic) == ("train", PER_CLASS)
+        and item is not None
+        and (values := {seed: value for seed, value in series.at(epoch).items() if math.isfinite(value)})
     }
     return dict(sorted(found.items()))
 

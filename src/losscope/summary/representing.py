@@ -19,16 +19,19 @@ def best_on_validation(
     trained: Iterable[Subject], estimates: Mapping[Subject, Mapping[str, Estimate]]
 ) -> tuple[Subject, ...] | None:
     """Of each loss the variant with the highest mean Recall@1 on the validation split after the last epoch; the first
-    of equals. None if any loss has no such measurement."""
-    found: dict[str, tuple[float, Subject]] = {}
+    of equals. None if any loss has no such measurement.
+
+    Only variants with the most seeds of their loss are candidates: a mean over fewer may be high by luck.
+    """
+    found: dict[str, tuple[int, float, Subject]] = {}
     for subject in trained:
         estimate = estimates[subject].get(RECALL_1_VALIDATION.key)
-        level = estimate.interval.mean if estimate and estimate.interval else -1.0
-        if subject.loss not in found or level > found[subject.loss][0]:
-            found[subject.loss] = level, subject
-    if any(level < 0 for level, _ in found.values()):
+        seeds, level = (len(estimate.values), estimate.interval.mean) if estimate and estimate.interval else (0, 0.0)
+        if subject.loss not in found or (seeds, level) > found[subject.loss][:2]:
+            found[subject.loss] = seeds, level, subject
+    if any(seeds == 0 for seeds, _, _ in found.values()):
         return None
-    return tuple(subject for _, subject in found.values())
+    return tuple(subject for _, _, subject in found.values())
 
 
 def nearest_to_defaults(hyperparameters: Mapping[Subject, Mapping[str, Any]]) -> tuple[Subject, ...]:

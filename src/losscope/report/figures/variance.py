@@ -25,7 +25,7 @@ def variance_figure(comparison: Comparison, anchor: str) -> Figure:
     Where each seed draws classes of its own (synthetic data), class 3 of one seed is not class 3 of another: one seed
     is shown by class, and the mean over seeds by rank, each seed's classes sorted. Many classes are shown by rank alone.
     """
-    seed = comparison.seeds[0]
+    seed = min(seed for classes in comparison.class_variances.values() for of in classes.values() for seed in of)
     counts = span([len(comparison.runs_of(subject)) for subject in comparison.shown])
     if comparison.drawn_per_seed:
         panels = [_panel(f"by class, seed {seed} alone", "class", _of_seed(comparison, seed)),
@@ -64,8 +64,9 @@ Points = Mapping[Subject, Mapping[int, Interval]]
 
 def _of_seed(comparison: Comparison, seed: int) -> Points:
     return {
-        subject: {label: Interval(1, of[seed]) for label, of in classes.items() if seed in of}
+        subject: points
         for subject, classes in comparison.class_variances.items()
+        if (points := {label: Interval(1, of[seed]) for label, of in classes.items() if seed in of})
     }
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from losscope.statistics import Interval, corrected_fold_difference
+from losscope.summary.datasets import recorded
+from losscope.summary.selection import VALIDATION
 from losscope.summary.types import Comparison, Selection, Summary
 
 
@@ -17,6 +19,8 @@ class ClassSplits:
 
     title: str
     comparisons: tuple[Comparison, ...]
+    sizes: Mapping[str, int]  # classes of the training, the validation and the evaluation split
+    uncounted: tuple[str, ...] = ()  # splits of which nothing says how many classes they have
 
     @property
     def several(self) -> bool:
@@ -32,9 +36,7 @@ class ClassSplits:
     @property
     def test_share(self) -> float:
         """The share of classes that is tested on: what makes class splits overlap."""
-        classes = self.comparisons[0].classes
-        tested = classes[self.comparisons[0].evaluation or ""]
-        return tested / (tested + classes["train"] + classes["validation"])
+        return self.sizes[self.comparisons[0].evaluation or ""] / sum(self.sizes.values())
 
     def selections(self, loss: str) -> list[Selection]:
         """The selection of a loss in every class split."""
@@ -42,12 +44,30 @@ class ClassSplits:
 
 
 def class_splits(summary: Summary) -> list[ClassSplits]:
-    """The comparisons whose losses were chosen on validation classes, those of one base data set together."""
+    """The comparisons whose losses were chosen on validation classes, those of one base data set together.
+
+    Apart where neither rows nor the manifest count the classes: how far class splits overlap isn't known then.
+    """
     places: dict[tuple[str, str], list[Comparison]] = {}
     for part in summary.given:
         if part.selections:
             places.setdefault((part.base_dataset, part.protocol), []).append(part)
-    return [ClassSplits(f"{base}, protocol {protocol}", tuple(parts)) for (base, protocol), parts in places.items()]
+    found = []
+    for (base, protocol), parts in places.items():
+        sizes = _sizes(summary, parts[0])
+        uncounted = tuple(split for split in ("train", VALIDATION, parts[0].evaluation or "") if split not in sizes)
+        if uncounted:
+            found += [ClassSplits(part.title, (part,), _sizes(summary, part), uncounted) for part in parts]
+        else:
+            found.append(ClassSplits(f"{base}, protocol {protocol}", tuple(parts), sizes))
+    return found
+
+
+def _sizes(summary: Summary, part: Comparison) -> dict[str, int]:
+    """Classes of the splits that were trained on, chosen by and tested on: as measured, else as the manifest says."""
+    stated: Mapping[str, int] = recorded(summary.studies, part.dataset).get("classes", {})
+    known = {**stated, **part.classes}
+    return {split: known[split] for split in ("train", VALIDATION, part.evaluation) if split and known.get(split)}
 
 
 def over_splits(part: ClassSplits, means: Sequence[float]) -> Interval:

@@ -106,6 +106,11 @@ def _baseline(subject: Subject, interval: Interval, count: str) -> Row:
 
 def _notes(part: ClassSplits) -> Iterator[str]:
     title = part.title
+    if part.uncounted and part.comparisons[0].class_split:
+        yield (
+            f"{title}: not taken together with other class splits, because neither rows nor the manifest say how many classes "
+            f"these splits have: {', '.join(part.uncounted)}."
+        )
     budgets = {one.loss: one.variants for comparison in part.comparisons for one in comparison.selections}
     epochs = {len(one.epochs) for comparison in part.comparisons for one in comparison.selections}
     if len(set(budgets.values())) == 1:
