@@ -88,6 +88,13 @@ def setup(criterion: Any, model: nn.Module | None = None, loader: Any = None, **
     return made | {"optimizer": Adam(groups)} | options
 
 
+def frozen_statistics() -> Encoder:
+    """As in much work on retrieval: the encoder trains, its batch norm doesn't."""
+    model = Encoder(nn.BatchNorm1d(12))
+    model.layers[2].eval()
+    return model
+
+
 def with_proxies_forgotten() -> Setup:
     made = setup(losses.ProxyAnchorLoss(CLASSES, DIM))
     return made | {"optimizer": Adam(made["model"].parameters())}
@@ -369,6 +376,11 @@ HEALTHY: dict[str, Callable[[], Setup]] = {
     ),
     "pml supcon, batch norm, dropout": lambda: setup(
         losses.SupConLoss(), Encoder(nn.BatchNorm1d(12), nn.Dropout(0.1), unit=False)
+    ),
+    "batch norm kept in evaluation mode": lambda: setup(losses.SupConLoss(), frozen_statistics()),
+    "outliers": lambda: setup(losscope.Criterion("triplet"), loader=batches([[0, 0, 1, 1, -1, -1, -1, -1, -1]])),
+    "an accuracy of sixteen bits, bfloat16": lambda: setup(
+        losses.NTXentLoss(temperature=0.05), embed=lambda model, batch: (model(batch[0]).bfloat16(), batch[1])
     ),
     "pml proxy anchor": lambda: setup(losses.ProxyAnchorLoss(CLASSES, DIM)),
     "pml ntxent of float16 embeddings": lambda: setup(losses.NTXentLoss(temperature=0.1), embed=in_half),

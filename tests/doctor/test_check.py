@@ -159,6 +159,13 @@ def test_supcontrast_at_collapse_is_named_by_its_closed_form() -> None:
     assert "log(23) x 1.429" in found.evidence[0]
 
 
+def test_one_sample_is_no_collapse() -> None:
+    inputs, labels = batches()[0]
+    found = doctor.check(**setup(losses.ArcFaceLoss(CLASSES, DIM), loader=[(inputs[:1], labels[:1])]))
+    assert found["collapsed"].outcome == "not applicable"
+    assert found["no-positives"].outcome == "not applicable"  # class vectors
+
+
 def test_swapped_positives_and_copies_in_triplets() -> None:
     anchor, positive, _ = triplets()[0]
     made = setup(nn.TripletMarginLoss(0.5), loader=[(anchor, positive, positive)])
@@ -195,7 +202,7 @@ def test_batch_norm_frozen_or_left_in_evaluation() -> None:
     model = Encoder(nn.BatchNorm1d(12), nn.Dropout(0.1))
     model.layers[2].eval()
     found = doctor.check(**setup(losses.SupConLoss(), model))
-    assert found["mixed-modes"].evidence == ("in evaluation mode while others train: layers.2.",)
+    assert found["mixed-modes"].evidence == ("in evaluation mode while the model trains: layers.2.",)
     assert found["evaluation-mode"].outcome == "passed"
     model.train()
     model.layers[2].requires_grad_(False)

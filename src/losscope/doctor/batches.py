@@ -62,7 +62,7 @@ def batch_too_small(case: Case) -> list[str] | None:
     """Batches in which most samples have no positive, since there are too many classes for their size."""
     if case.traits.class_vectors or not case.labeled:
         return None
-    anchors = sum(len(call.classes) for call in case.labeled)
+    anchors = sum(int((call.classes != OUTLIER).sum()) for call in case.labeled)
     partnered = sum(_partnered(call.classes) for call in case.labeled)
     if partnered >= ANCHORS * anchors:
         return []

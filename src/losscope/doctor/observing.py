@@ -49,6 +49,9 @@ def _observed(model: nn.Module, criterion: Callable[..., Any], batch: Any, miner
         kept = Call(tuple(one.detach() for one in call.parts), call.given)
         try:
             extra, mined = _mined(miner, call)
+        except Exception as error:
+            return Observed(kept, inputs, failure=f"the miner raised {type(error).__name__}: {error}")
+        try:
             loss = criterion(*call.arguments, *extra)
         except Exception as error:
             return Observed(kept, inputs, failure=f"the criterion raised {type(error).__name__}: {error}")

@@ -46,12 +46,11 @@ def class_vector_rate(case: Case) -> list[str] | None:
 
 
 def evaluation_mode(case: Case) -> list[str] | None:
-    """A model in evaluation mode that has dropout or batch norm."""
+    """A model in evaluation mode as a whole that has dropout or batch norm."""
     parts = _two_faced(case.model)
     if not parts:
         return None
-    resting = [name for name, part in parts if not part.training]
-    return [f"in evaluation mode: {_some(resting)}."] if len(resting) == len(parts) else []
+    return [f"in evaluation mode: {_some([name for name, _ in parts])}."] if _rests(case.model) else []
 
 
 def mixed_modes(case: Case) -> list[str] | None:
@@ -70,8 +69,8 @@ def mixed_modes(case: Case) -> list[str] | None:
         and not any(one.requires_grad for one in part.parameters())
     ]
     said = []
-    if 0 < len(resting) < len(parts):
-        said.append(f"in evaluation mode while others train: {_some(resting)}.")
+    if resting and not _rests(case.model):
+        said.append(f"in evaluation mode while the model trains: {_some(resting)}.")
     if moving:
         said.append(f"weights are frozen and running statistics move in training mode: {_some(moving)}.")
     return said
@@ -81,10 +80,19 @@ def _trained(optimizer: torch.optim.Optimizer) -> set[int]:
     return {id(one) for group in optimizer.param_groups for one in group["params"]}
 
 
+def _rests(model: nn.Module) -> bool:
+    """Whether `eval()` was called on all of it. Batch norm alone is often kept there on purpose."""
+    return not any(part.training for part in model.modules())
+
+
 def _two_faced(model: nn.Module) -> list[tuple[str, nn.Module]]:
     """Modules that compute something else in evaluation mode."""
     kinds = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
-    return [(name or type(part).__name__, part) for name, part in model.named_modules() if isinstance(part, kinds)]
+    return [
+        (name or type(part).__name__, part)
+        for name, part in model.named_modules()
+        if isinstance(part, kinds) and getattr(part, "p", 1.0) > 0
+    ]
 
 
 def _some(names: list[str]) -> str:

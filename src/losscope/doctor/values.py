@@ -53,7 +53,8 @@ def not_finite(case: Case) -> list[str] | None:
 
 def collapsed(case: Case) -> list[str] | None:
     """All embeddings are one point, and the loss has the value that it has there."""
-    finite = [one for one in case.finite if one.call is not None and bool(one.call.rows.isfinite().all())]
+    several = [one for one in case.finite if one.call is not None and len(one.call.classes) > 1]
+    finite = [one for one in several if one.call is not None and bool(one.call.rows.isfinite().all())]
     if not finite:
         return None
     variances = [_variance(one.call) for one in finite if one.call is not None]
