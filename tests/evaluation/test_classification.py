@@ -9,6 +9,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from losscope.errors import InvalidInput
 from losscope.evaluation import knn_accuracy, linear_probe_accuracy
 
 
@@ -67,3 +68,10 @@ def test_a_class_that_was_never_seen_is_never_right(accuracy: object) -> None:
     assert callable(accuracy)
     (train, known), (test, truth) = split(100, 0), split(80, 1)
     assert accuracy(train, known, test, torch.where(truth == 9, 55, truth)) <= (truth != 9).double().mean().item()
+
+
+def test_nothing_with_a_class_is_refused() -> None:
+    z, labels = torch.eye(4), torch.tensor([0, 0, 1, 1])
+    for score in (knn_accuracy, linear_probe_accuracy):
+        with pytest.raises(InvalidInput, match="none of 4 test samples has a class"):
+            score(z, labels, z, torch.full((4,), -1))

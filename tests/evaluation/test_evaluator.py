@@ -14,6 +14,7 @@ from torch import Tensor
 import reference_retrieval as naive
 from losscope.errors import InvalidInput, UnknownName
 from losscope.evaluation import MEASURES, Evaluation, LabelSets, evaluate, knn_accuracy, retrieval
+from losscope.evaluation import labels as labels_module
 from losscope.evaluation import ranking as ranking_module
 
 KS = (1, 2, 5, 10)
@@ -402,3 +403,63 @@ def test_a_result_is_frozen_and_readable() -> None:
     with pytest.raises(AttributeError):
         found.n = 3  # type: ignore[misc]
     assert repr(found).startswith("Evaluation(55 of 60 queries in a gallery of 60: recall_at_k 0.")
+
+
+# memory and types ----------------------------------------------------------------------------------------------------
+
+
+def test_one_long_list_does_not_widen_those_of_its_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A zero vector is tied with the whole gallery: only its own list is as long."""
+    z, labels = batch(20_000, classes=400)
+    z[7] = 0.0
+    rows = torch.arange(256)
+    widest = []
+    sorted_rows = ranking_module.sorted_rows
+    monkeypatch.setattr(ranking_module, "sorted_rows", lambda keys: widest.append(keys.numel()) or sorted_rows(keys))
+    names = ("map_at_r", "knn_accuracy")
+    found = evaluate(z[rows], labels[rows], z, labels, query_rows=rows, measures=names)
+    assert max(widest) <= ranking_module.CANDIDATES
+    alone = evaluate(z[7:8], labels[7:8], z, labels, query_rows=rows[7:8], measures=names)
+    place = found.queries.tolist().index(7)
+    assert found.each["map_at_r"][place] == alone.each["map_at_r"][0]
+    monkeypatch.setattr(ranking_module, "CANDIDATES", 2**30)
+    whole = evaluate(z[rows], labels[rows], z, labels, query_rows=rows, measures=names)
+    for name, values in flat(whole.each).items():
+        assert torch.equal(values, flat(found.each)[name])
+
+
+@pytest.mark.parametrize("measures", ["all", ("recall_at_k", "mrr")])
+def test_the_unsigned_label_255_is_a_class(measures: Any) -> None:
+    z, labels = batch(60)
+    labels = torch.where(labels == 0, 255, labels.clamp_min(0))
+    found, expected = (evaluate(z, one, measures=measures) for one in (labels.to(torch.uint8), labels))
+    assert found.excluded == expected.excluded
+    assert flat(found.means) == flat(expected.means)
+    assert found.classes.tolist() == expected.classes.tolist()
+
+
+def test_labels_that_contradict_each_other_are_refused() -> None:
+    z, labels = batch(40)
+    sets = LabelSets.of([[one] for one in labels.tolist()])
+    for names in ("recall_at_k", "map_at_r"):
+        with pytest.raises(InvalidInput, match="expected the same kind"):
+            evaluate(z, labels, z, sets, measures=names)
+    rows = torch.arange(3)
+    with pytest.raises(InvalidInput, match="3 queries have another class than their rows of the gallery"):
+        evaluate(z[:3], labels[:3] + 50, z, labels, query_rows=rows)
+    assert evaluate(z[:3], labels[:3], z, labels, query_rows=rows).n == 3
+
+
+def test_few_matches_at_a_time_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = torch.Generator().manual_seed(0)
+    z = torch.randn(300, 4, generator=random)
+    sets = LabelSets.of([torch.randperm(8, generator=random)[: row % 5].tolist() for row in range(300)])
+    whole = evaluate(z, sets)
+    monkeypatch.setattr(labels_module, "MATCHES", 100)
+    largest = []
+    ranges = labels_module.ranges
+    monkeypatch.setattr(
+        labels_module, "ranges", lambda starts, many: largest.append(int(many.sum())) or ranges(starts, many)
+    )
+    assert flat(evaluate(z, sets).means) == flat(whole.means)
+    assert max(largest) < 1000  # of 45,000: a part and the items of one label, or the labels of all rows

@@ -258,3 +258,10 @@ def test_a_result_is_frozen() -> None:
 def test_what_can_t_be_queried_is_refused(z: Tensor, labels: Tensor, ks: tuple[int, ...], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         retrieval(z, labels, ks)
+
+
+def test_the_unsigned_label_255_is_a_class() -> None:
+    z, labels = batch()
+    labels = torch.where(labels == 0, 255, labels.clamp_min(0))
+    found, expected = retrieval(z, labels.to(torch.uint8)), retrieval(z, labels)
+    assert (found.excluded, found.map_at_r) == (expected.excluded, expected.map_at_r)

@@ -8,6 +8,7 @@ from scipy.optimize import minimize
 from torch import Tensor
 from torch.nn import functional as F
 
+from losscope.errors import InvalidInput
 from losscope.neighbors import similarity_blocks
 from losscope.types import OUTLIER
 
@@ -19,9 +20,9 @@ def knn_accuracy(
 
     On unit-length embeddings (samples, dim) Euclidean and cosine order agree; inputs are normalized. Neighbors tied at
     the k-th place share the places that are left, so the order of rows never decides. A tied vote goes to the smallest
-    label, as in scikit-learn. Outliers neither vote nor are scored.
+    label, as in scikit-learn. Outliers neither vote nor are scored. Raises InvalidInput where nothing is left of either.
     """
-    known, asked = train_labels != OUTLIER, test_labels != OUTLIER
+    known, asked = _with_a_class(train_labels, test_labels)
     gallery, votes = F.normalize(train[known].float(), dim=-1), train_labels[known]
     queries, truth = F.normalize(test[asked].float(), dim=-1), test_labels[asked]
     classes, place = torch.unique(votes, return_inverse=True)
@@ -41,14 +42,27 @@ def knn_accuracy(
     return right / len(truth)
 
 
+def _with_a_class(train_labels: Tensor, test_labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Which samples of either split have a class; compared as int64, where an unsigned 255 is not -1."""
+    found = []
+    for name, labels in (("train", train_labels), ("test", test_labels)):
+        found.append(labels.long() != OUTLIER)
+        if not bool(found[-1].any()):
+            raise InvalidInput(
+                f"none of {len(labels)} {name} samples has a class; expected at least one label that isn't -1"
+            )
+    return found[0], found[1]
+
+
 def linear_probe_accuracy(
     train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor, *, ridge: float = 1e-4
 ) -> float:
     """Accuracy of multinomial logistic regression on embeddings (samples, dim), minimized by L-BFGS.
 
     The objective is mean cross-entropy + ridge/2 |W|²; the bias is not penalized. Outliers are left out.
+    Raises InvalidInput where nothing is left of either split.
     """
-    known, asked = train_labels != OUTLIER, test_labels != OUTLIER
+    known, asked = _with_a_class(train_labels, test_labels)
     classes, truth = torch.unique(train_labels[known], return_inverse=True)
     points = F.normalize(train[known].double(), dim=-1)
     shape = (points.shape[1] + 1, len(classes))

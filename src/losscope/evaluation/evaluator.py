@@ -17,12 +17,13 @@ from torch import Tensor
 
 from losscope.errors import InvalidInput, UnknownName
 from losscope.evaluation.first_hit import FirstHits, first_hits
-from losscope.evaluation.labels import Labels, LabelSets, check_labels, described
+from losscope.evaluation.labels import Labels, LabelSets, checked_labels, described
 from losscope.evaluation.measures import BY_K, DEEP, MEASURES, Scores, scores_of
 from losscope.evaluation.points import Similarity, check_embeddings, points_of
 from losscope.evaluation.ranking import Ranking
 from losscope.evaluation.ties import Order
 from losscope.evaluation.votes import right_votes
+from losscope.types import OUTLIER
 
 Backend = Literal["torch", "faiss"]
 Progress = Callable[[int, int], object]
@@ -83,7 +84,7 @@ def evaluate(
     are, where they are some of its rows: each is left out of its own list. `measures` are some of MEASURES; `recall_at_k` and `mrr` alone
     are several times faster than with the others. `knn_accuracy` is of the same queries, and does not exist for sets.
     `bounds` adds the means at the worst and the best order of ties. `block` is the number of queries at a time, by
-    default chosen by bytes; `progress(done, n)` is called after each. `backend="faiss"` searches with faiss and
+    default chosen by bytes, and without effect where `recall_at_k` and `mrr` are counted in tiles; `progress(done, n)` is called after each. `backend="faiss"` searches with faiss and
     scores its candidates again, with equal results (extra `faiss`).
 
     Raises InvalidInput for shapes, types and NaN (by row), and if no query has a relevant item; UnknownName;
@@ -102,10 +103,12 @@ def evaluate(
     if block is not None and block < 1:
         raise InvalidInput(f"block = {block}; expected a number of queries, or None for a choice by bytes")
     check_embeddings(queries, "queries")
-    check_labels(query_labels, len(queries), "labels")
+    query_labels = checked_labels(query_labels, len(queries), "labels")
     if gallery is not None:
         check_embeddings(gallery, "gallery")
-        check_labels(gallery_labels, len(gallery), "gallery labels")
+        assert gallery_labels is not None
+        gallery_labels = checked_labels(gallery_labels, len(gallery), "gallery labels")
+        _check_labels_agree(query_labels, gallery_labels, query_rows)
     if device is not None:
         queries, query_labels = queries.to(device), query_labels.to(torch.device(device))
         if gallery is not None and gallery_labels is not None:
@@ -322,6 +325,21 @@ def _check_query_rows(rows: Tensor, queries: Tensor, gallery: Tensor | None) -> 
     if len(rows) and (int(rows.min()) < 0 or int(rows.max()) >= len(gallery)):
         raise InvalidInput(f"query_rows from {int(rows.min())} to {int(rows.max())}; expected rows 0 to {len(gallery) - 1} "
                            "of the gallery")  # fmt: skip
+
+
+def _check_labels_agree(queries: Labels, gallery: Labels, rows: Tensor | None) -> None:
+    if isinstance(queries, LabelSets) != isinstance(gallery, LabelSets):
+        raise InvalidInput("one of queries and gallery has classes, the other label sets; expected the same kind")
+    if rows is None or isinstance(queries, LabelSets) or isinstance(gallery, LabelSets):
+        return
+    given, own = queries, gallery.to(queries.device)[rows.to(queries.device)]
+    other = ((given != own) & (given != OUTLIER)).nonzero().squeeze(1)
+    if len(other):
+        first = int(other[0])
+        raise InvalidInput(
+            f"{len(other)} queries have another class than their rows of the gallery, the first query {first}: "
+            f"{int(given[first])}, and row {int(rows[first])} of the gallery {int(own[first])}; expected the same class"
+        )
 
 
 def _checked_ks(ks: Sequence[int]) -> tuple[int, ...]:

@@ -1,7 +1,8 @@
 """Labels of queries and gallery: one class for each row, or a set of labels for each row; who is relevant to whom.
 
 With classes, an item is relevant to a query of its class. With sets, an item is relevant if the two sets share a
-label. The class -1 and the empty set are no class: such rows are in the gallery, and never query.
+label. The class -1 and the empty set are no class: such rows are in the gallery, and never query. Within a set, -1
+is a label as any other.
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ from torch import Tensor
 from losscope.errors import InvalidInput
 from losscope.types import OUTLIER
 
+MATCHES = 2**18  # pairs of a query's label and an item that has it, handled at a time: about 10 MB
+
 
 @dataclass(frozen=True, eq=False)
 class LabelSets:
     """A set of integer labels for each row: row i has `values[offsets[i]:offsets[i + 1]]`.
 
+    Within sets -1 is a label as any other: a row without a class has an empty set.
     Raises InvalidInput for offsets (rows + 1,) that don't rise from 0 to the number of values, and for other types.
 
     >>> LabelSets.of([[3, 5], [], [5]]).offsets.tolist()
@@ -90,15 +94,19 @@ def described(given: object) -> str:
     return f"a {type(given).__name__}"
 
 
-def check_labels(labels: object, rows: int, name: str) -> None:
-    """Raises InvalidInput unless `labels` are integers (rows,) or LabelSets of as many rows."""
+def checked_labels(labels: Labels, rows: int, name: str) -> Labels:
+    """The labels, classes as int64: an unsigned 255 is not -1. Raises InvalidInput unless they are integers (rows,) or
+    LabelSets of as many rows.
+    """
     if isinstance(labels, LabelSets):
         if len(labels) != rows:
             raise InvalidInput(f"{name} hold {len(labels)} sets; expected one for each of {rows} rows")
-    elif not isinstance(labels, Tensor) or labels.shape != (rows,) or not whole(labels):
+        return labels
+    if not isinstance(labels, Tensor) or labels.shape != (rows,) or not whole(labels):
         raise InvalidInput(
             f"{name} are {described(labels)}; expected integers ({rows},), one class for each row, or LabelSets"
         )
+    return labels.long()
 
 
 class Relevance:
@@ -109,8 +117,6 @@ class Relevance:
     """
 
     def __init__(self, queries: Labels, gallery: Labels, own: Tensor | None) -> None:
-        if isinstance(queries, LabelSets) != isinstance(gallery, LabelSets):
-            raise InvalidInput("one of queries and gallery has classes, the other label sets; expected the same kind")
         self.queries, self.gallery, self.own = queries, gallery, own
         if isinstance(gallery, LabelSets):
             order = gallery.values.argsort(stable=True)
@@ -138,11 +144,12 @@ class Relevance:
         asked = self.queries.take(rows)
         first = torch.searchsorted(self._sorted, asked.values)
         lengths = torch.searchsorted(self._sorted, asked.values, right=True) - first
-        items = self._items[ranges(first, lengths)]
-        found = torch.zeros(len(rows), len(self.gallery), dtype=torch.bool, device=items.device)
-        found[asked.owners().repeat_interleave(lengths), items] = True
+        found = torch.zeros(len(rows), len(self.gallery), dtype=torch.bool, device=first.device)
+        parts = (lengths.cumsum(0) // MATCHES).unique_consecutive(return_counts=True)[1].tolist()
+        for owner, start, many in zip(*(part.split(parts) for part in (asked.owners(), first, lengths)), strict=True):
+            found[owner.repeat_interleave(many), self._items[ranges(start, many)]] = True
         if self.own is not None:
-            found[torch.arange(len(rows), device=items.device), self.own[rows]] = False
+            found[torch.arange(len(rows), device=first.device), self.own[rows]] = False
         return found
 
     def hits(self, rows: Tensor, places: Tensor, items: Tensor) -> Tensor:

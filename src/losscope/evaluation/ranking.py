@@ -104,9 +104,9 @@ class Ranking:
         if not bool(found.enough.all()):
             again = ~found.enough
             yield from self._block_of_lists(rows[again], depth[again], votes, tries + 1)
-            rows, found = rows[found.enough], found.of_rows_with_enough()
+            rows, found = rows[found.enough], found.of(found.enough)
         if len(rows):
-            yield self._sorted(rows, found, votes)
+            yield from self._sorted_in_parts(rows, found, votes)
 
     def _candidates(self, rows: Tensor, depth: Tensor, votes: int, tries: int) -> Candidates | None:
         """All items that reach a level likely to be deep enough; None for more than there is room for."""
@@ -167,6 +167,17 @@ class Ranking:
             return tile.new_full((len(tile),), BOTTOM)
         return level_of(largest(tile[:, :sample], place)).clamp_min(BOTTOM)
 
+    def _sorted_in_parts(self, rows: Tensor, found: Candidates, votes: int) -> Iterator[Lists]:
+        """Lists are as wide as the longest of them: the long ones of a block go by themselves."""
+        share = max(CANDIDATES, self.offered) // len(rows)
+        short = found.length <= share
+        if bool(short.all()) or len(rows) == 1:
+            yield self._sorted(rows, found, votes)
+            return
+        if bool(short.any()):
+            yield self._sorted(rows[short], found.of(short), votes)
+        yield from self._sorted_in_parts(rows[~short], found.of(~short), votes)
+
     def _sorted(self, rows: Tensor, found: Candidates, votes: int) -> Lists:
         hit = self.relevance.hits(rows, found.row, found.item)
         keys = -sorted_rows(found.padded(-(2 * found.level.int() + hit.int()), EMPTY))
@@ -205,8 +216,10 @@ class Candidates:
         found[self.row, self.place] = values
         return found
 
-    def of_rows_with_enough(self) -> Candidates:
-        kept = self.enough[self.row]
-        row = (self.enough.cumsum(0) - 1)[self.row[kept]]
-        length = self.length[self.enough]
-        return Candidates(row, self.place[kept], self.item[kept], self.level[kept], length, self.enough[self.enough])
+    def of(self, rows: Tensor) -> Candidates:
+        """Those of some rows, a bool (rows,)."""
+        kept = rows[self.row]
+        row = (rows.cumsum(0) - 1)[self.row[kept]]
+        return Candidates(
+            row, self.place[kept], self.item[kept], self.level[kept], self.length[rows], self.enough[rows]
+        )

@@ -64,7 +64,7 @@ def retrieval(
     ({1: 1.0}, 1.0)
     """
     relevant, asked = _relevant(embeddings, labels, ks)
-    ks = sorted(set(ks))
+    labels, ks = labels.long(), sorted(set(ks))
     depth = min(max(int(relevant.max()), ks[-1]), len(labels) - 1)
     orders: tuple[Order, ...] = ("random", "worst", "best") if bounds else ("random",)
     blocks: dict[Order, list[_Scores]] = {order: [] for order in orders}
@@ -135,6 +135,7 @@ def recall_within(
 def _relevant(embeddings: Tensor, labels: Tensor, ks: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Number of relevant items (samples,) of each sample, and whether it queries; the arguments checked."""
     _check(embeddings, labels, ks)
+    labels = labels.long()  # an unsigned 255 is not -1
     classes, place, count = torch.unique(labels, return_inverse=True, return_counts=True)
     relevant = torch.where(labels == OUTLIER, 0, count[place] - 1)
     asked = relevant > 0

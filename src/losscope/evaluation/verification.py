@@ -24,7 +24,7 @@ from torch import Tensor
 
 from losscope.errors import InvalidInput
 from losscope.evaluation.evaluator import exact_products
-from losscope.evaluation.labels import check_labels
+from losscope.evaluation.labels import LabelSets, checked_labels
 from losscope.evaluation.points import Similarity, check_embeddings, longest_of, points_of
 from losscope.neighbors import RESOLUTION, level_of
 from losscope.types import OUTLIER
@@ -77,13 +77,15 @@ def verification(
     if not all(0 < one < 1 for one in (*fmrs, *calibration)) or calibration[0] >= calibration[1]:
         raise InvalidInput(f"fmrs {tuple(fmrs)} and calibration {calibration}; expected shares between 0 and 1, rising")
     check_embeddings(embeddings, "embeddings")
-    check_labels(labels, len(embeddings), "labels")
+    classed = checked_labels(labels, len(embeddings), "labels")
+    if isinstance(classed, LabelSets):
+        raise InvalidInput("labels are sets; expected integers, one class for each row")
     with exact_products(embeddings.device), torch.no_grad():
-        known = labels != OUTLIER
+        known = classed != OUTLIER
         if int(known.sum()) < 2:
             raise InvalidInput(f"{int(known.sum())} rows with a class; expected at least one pair of either kind")
         points, shown = points_of(embeddings[known], None, similarity)
-        classes, place = torch.unique(labels[known], return_inverse=True)
+        classes, place = torch.unique(classed[known], return_inverse=True)
         counts = _histograms(points, shown, place, len(classes), SPAN[similarity], progress)
         scale = longest_of(embeddings[known], None) if similarity == "euclidean" else None
     return _rates(counts, tuple(fmrs), calibration, scale)
