@@ -61,8 +61,38 @@ def test_a_clear_difference_is_called_so(strict_record: Any) -> None:
     assert few.groups[0].rows[0].cells[-2] == "cannot tell: 12 paired seeds; a verdict needs 13."
 
 
+def splits_that_differ(rows: Any) -> Any:
+    """Each class split has levels of its own; triplet leads by 0.3, more or less."""
+    for row in evaluated(lambda split, loss, *_: 0.5 + 0.3 * (loss == "triplet"))(rows):
+        own = 0.01 * int(row["dataset"][-1]) * (1 + (row["loss"] == "triplet"))
+        yield {**row, "value": row["value"] + own} if row["diagnostic"] == "recall_at_k" else row
+
+
+def test_four_or_equal_class_splits_give_no_verdict(strict_record: Any) -> None:
+    def told(name: str, count: int, **settings: Any) -> tuple[str, ...]:
+        (_, differences) = strict_tables(summarize(strict_record(name, **class_splits(count), **settings)))
+        return differences.groups[0].rows[0].cells  # type: ignore[no-any-return]
+
+    assert told("four", 4, edit=splits_that_differ)[-2] == "cannot tell: a verdict needs 5 class splits"
+    assert told("five", 5, edit=splits_that_differ)[-2] == "larger"
+    equal = told("equal", 5)  # to the last digit in all splits: certain it is not
+    assert (equal[2], equal[-2]) == ("0.0625", "cannot tell")
+
+
+def test_pairs_over_splits_are_of_equal_data(strict_record: Any) -> None:
+    folder = strict_record(seeds=13)
+    for path in folder.glob("groups/*/runs.json"):
+        runs = json.loads(path.read_text())
+        for run in runs:
+            if run["loss"] == "triplet" and run["seed"] < 6:
+                run["data_fingerprint"] = "changed since then"
+        path.write_text(json.dumps(runs))
+    (_, differences) = strict_tables(summarize(folder))
+    assert differences.groups[0].rows[0].cells[1] == "7 seeds"
+
+
 def test_several_class_splits_are_no_replicates(strict_record: Any) -> None:
-    summary = summarize(strict_record(**class_splits(4)))
+    summary = summarize(strict_record(**class_splits(4), edit=splits_that_differ))
     reached, differences = strict_tables(summary)
     assert reached.groups[0].label == ("digits/class_disjoint_validation, protocol strict · 4 class splits together")
     assert len(reached.groups) == 5

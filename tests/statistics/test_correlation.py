@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from losscope.errors import InvalidInput
-from losscope.statistics import association, decide
+from losscope.statistics import Region, association, decide
 
 SEEDS, VARIANTS = 13, 12
 RANDOM = np.random.default_rng(0)
@@ -70,6 +70,26 @@ def test_perfect_rank_correlations_stay_finite() -> None:
     assert found.values == pytest.approx((1.0, 1.0, 1.0))
     assert found.interval.mean == pytest.approx(1 - 6 / (4 * 15))
     assert all(map(math.isfinite, found.contrast("", population="other seeds").effects))
+
+
+def test_strong_correlations_are_not_pulled_down_to_a_step_of_ranks() -> None:
+    """Half a step of Spearman's scale below 1 is 0.9 for four variants: no limit of what Pearson or blocks can be."""
+    first = {seed: [1.0, 2.0, 3.0, 4.0] for seed in range(SEEDS)}
+    second = {seed: [1.0, 2.0, 3.0, 4.0 + 0.01 * (seed + 1)] for seed in range(SEEDS)}
+    found = association(first, second, kind="pearson")
+    z = np.arctanh(np.minimum(found.values, 0.9999))
+    low, high = stats.t.interval(0.95, SEEDS - 1, loc=z.mean(), scale=stats.sem(z))
+    assert (found.interval.low, found.interval.high) == (pytest.approx(np.tanh(low)), pytest.approx(np.tanh(high)))
+    assert found.interval.mean > 0.999
+    perfect = association(first, first, blocks=[0, 0, 1, 1])
+    assert perfect.interval.mean == pytest.approx(0.9999)
+
+
+def test_slopes_need_a_region_of_their_own() -> None:
+    slopes = association(*related(), kind="slope")
+    with pytest.raises(InvalidInput, match=r"declare one with region=Region\(margin\)"):
+        slopes.contrast("b on a", population="other seeds")
+    assert slopes.contrast("b on a", population="other seeds", region=Region(0.3)).region.edge == 0.3
 
 
 def test_what_has_no_correlation_is_refused() -> None:

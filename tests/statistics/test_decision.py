@@ -135,6 +135,14 @@ def test_equal_effects_rest_on_the_sign_test(effect: float, verdict: str) -> Non
     assert exact.verdict == verdict
 
 
+def test_equal_effects_need_as_many_seeds_as_the_sign_test_of_their_family() -> None:
+    family = [contrast([0.03] * 13)] + [contrast([0.01] * 13)] * 999
+    found = decide(family)[0]
+    assert (found.verdict, found.seeds_needed) == ("cannot tell", 16)  # 2 / 2^16 x 1,000 is the first below 5 %
+    enough = decide([contrast([0.03] * 16)] + [contrast([0.01] * 16)] * 999)[0]
+    assert enough.verdict == "holds"
+
+
 def test_cautions_say_what_weakens_a_verdict() -> None:
     skewed = 0.03 + 0.001 * np.exp(np.linspace(0, 5, 13))
     (found,) = decide([contrast(skewed)])

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from losscope.errors import InvalidInput
-from losscope.statistics import corrected_fold_difference, one_run_test
+from losscope.statistics import Region, corrected_fold_difference, one_run_test, standing
 
 
 @pytest.mark.parametrize(("n", "share"), [(10, 0.1), (4, 0.25), (30, 0.1)])
@@ -30,9 +30,17 @@ def test_the_plain_t_is_the_limit_of_small_test_sets() -> None:
     )
 
 
+@pytest.mark.parametrize(("values", "p"), [
+    ([0.02, 0.02], 0.5), ([0.02] * 5, 0.0625), ([0.1 + 0.2, 0.3], 0.5), ([0.0, 0.0], 1.0)
+])  # fmt: skip
+def test_equal_differences_are_not_certain(values: list[float], p: float) -> None:
+    found = corrected_fold_difference(values, test_share=0.5)
+    assert found.p == p
+    assert (found.interval.low, found.interval.high) == (None, None)
+    assert standing(found.interval, Region(0.01)) == "cannot tell"
+
+
 def test_damaged_folds_are_refused() -> None:
-    assert corrected_fold_difference([0.5, 0.5], test_share=0.5).p == 0
-    assert corrected_fold_difference([0.0, 0.0], test_share=0.5).p == 1
     for values, share in (([1.0], 0.5), ([1.0, np.nan], 0.5), ([1.0, 2.0], 0.0), ([1.0, 2.0], 1.0)):
         with pytest.raises(InvalidInput, match="at least two finite differences"):
             corrected_fold_difference(values, test_share=share)

@@ -13,7 +13,8 @@ import pytest
 import losscope
 from losscope.errors import IncomparableRuns, InvalidInput, UnknownName
 from losscope.summary import summarize
-from losscope.summary.pairing import compare
+from losscope.summary.measures import RECALL_1
+from losscope.summary.pairing import Side, compare, on_equal_data, seeds_of_other_data
 
 LAST = 3
 NARROW = {"name": "narrow", "epochs": 3, "model": {"widths": [64, 32]}}
@@ -113,6 +114,23 @@ def test_a_reports_differences_leave_out_seeds_on_other_data(write_record: Any) 
     change(folder, "groups/*/runs.json", other_data)
     seeds = {frozenset({one.first.loss, one.second.loss}): one.paired.seeds for one in summarize(folder).differences}
     assert seeds == {frozenset({"contrastive", "triplet"}): (0, 1, 3), frozenset({"triplet"}): (0, 1, 2, 3, 4)}
+
+
+def test_no_pair_of_two_comparisons_is_of_other_data(write_record: Any) -> None:
+    def other_data(document: list[dict[str, Any]]) -> None:
+        for run in document:
+            if run["protocol"] == "other" and run["seed"] in (2, 4):
+                run["data_fingerprint"] = "changed since then"
+
+    folder = write_record(protocols=[NARROW, {**NARROW, "name": "other"}])
+    change(folder, "groups/*/runs.json", other_data)
+    one, other = summarize(folder).comparisons
+    first, second = Side(one, one.trained[0]), Side(other, other.trained[1])
+    assert seeds_of_other_data(first, second) == {2, 4}
+    found = on_equal_data(first, second, RECALL_1)
+    assert found is not None
+    assert [list(side) for side in found] == [[0, 1, 3], [0, 1, 3]]
+    assert seeds_of_other_data(first, first) == set()
 
 
 def test_seeds_that_are_not_shared_are_named(write_record: Any) -> None:

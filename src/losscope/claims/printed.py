@@ -24,6 +24,7 @@ from losscope.statistics import one_run_test, paired_difference
 from losscope.statistics.one_run import PSEUDO_REPLICATION
 from losscope.summary.formatting import number, p_text
 from losscope.summary.measures import INTRA_TRAIN
+from losscope.summary.pairing import Side, on_equal_data, seeds_of_other_data
 from losscope.summary.subjects import Subject
 from losscope.summary.types import Comparison, Summary
 
@@ -137,8 +138,8 @@ def _own_test(comparison: Comparison) -> Iterator[PrintedNumber]:
         tests = _tests_by_seed(comparison, contrastive, triplet)
         if not tests:
             continue
-        one, other = comparison.get(contrastive, INTRA_TRAIN), comparison.get(triplet, INTRA_TRAIN)
-        paired = paired_difference(one.values, other.values) if one and other else None
+        both = on_equal_data(Side(comparison, contrastive), Side(comparison, triplet), INTRA_TRAIN)
+        paired = paired_difference(*both) if both else None
         over_seeds = f"; over seeds {p_is(paired.p)}, n = {paired.n}" if paired and paired.p is not None else ""
         below = sum(p < PRINTED_P for p in tests)
         open_: LineVerdict = "cannot tell"
@@ -153,10 +154,11 @@ def _own_test(comparison: Comparison) -> Iterator[PrintedNumber]:
 
 
 def _tests_by_seed(comparison: Comparison, first: Subject, second: Subject) -> list[float]:
-    """p of the test in each run that has classes of both."""
+    """p of the test in each run that has classes of both, and the same data."""
+    other_data = seeds_of_other_data(Side(comparison, first), Side(comparison, second))
     sides = [comparison.class_variances.get(subject, {}) for subject in (first, second)]
     found = []
-    for seed in sorted({seed for of in sides for seeds in of.values() for seed in seeds}):
+    for seed in sorted({seed for of in sides for seeds in of.values() for seed in seeds} - other_data):
         one, other = ({label: values[seed] for label, values in of.items() if seed in values} for of in sides)
         if one.keys() & other.keys() and (p := one_run_test(one, other).p) is not None:
             found.append(p)

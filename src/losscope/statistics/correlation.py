@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -24,6 +24,12 @@ from losscope.statistics.intervals import LEVEL, Interval, mean_interval
 
 Kind = Literal["spearman", "pearson", "slope"]
 
+FEWEST_VARIANTS = 4
+"""Variants from which a correlation over them is worth a verdict: three have six orders, one of them perfect."""
+
+LARGEST = 0.9999
+"""A correlation nearer to 1 counts as this one, so that its z is finite: no interval of correlations ends beyond it."""
+
 
 @dataclass(frozen=True)
 class Association:
@@ -34,6 +40,7 @@ class Association:
     values: tuple[float, ...]  # one for each seed
     variants: int
     interval: Interval
+    blocked: bool = False  # whether blocks were taken out
 
     @property
     def n(self) -> int:
@@ -41,10 +48,16 @@ class Association:
         return len(self.seeds)
 
     def contrast(
-        self, name: str, *, population: str, region: Region = REGIONS["correlation"], direction: Direction = "larger"
+        self, name: str, *, population: str, region: Region | None = None, direction: Direction = "larger"
     ) -> Contrast:
-        """What `decide` takes: Fisher's z of each seed (or its slope) against a region about 0."""
-        return Contrast(name, self.seeds, tuple(_scores(self)), region, population, direction)
+        """What `decide` takes: Fisher's z of each seed (or its slope) against a region about 0.
+
+        Without a region correlations have that of all correlations. Raises InvalidInput for slopes without one.
+        """
+        if region is None and self.kind == "slope":
+            raise InvalidInput(f"the slopes of '{name}' have no region of practical equivalence; their unit is that of the two "
+                               "measures: declare one with region=Region(margin)")  # fmt: skip
+        return Contrast(name, self.seeds, tuple(_scores(self)), region or REGIONS["correlation"], population, direction)
 
 
 def association(
@@ -59,8 +72,8 @@ def association(
 
     first, second   for each seed one value per variant, variants in the same order everywhere
     blocks          for each variant the block that it belongs to; None takes out the mean alone
-    A perfect correlation has an infinite z: it counts as half a step of Spearman's scale below 1. Raises InvalidInput
-    without common seeds, for fewer than two degrees of freedom, for values that are not finite or do not vary.
+    A perfect correlation has an infinite z: without blocks Spearman's counts as half a step of its scale below 1, every
+    other as 0.9999. Raises InvalidInput without common seeds, for fewer than two degrees of freedom, for values that are not finite or do not vary.
 
     >>> found = association({0: [1, 2, 3, 4], 1: [1, 2, 3, 4]}, {0: [1, 2, 4, 3], 1: [2, 1, 3, 4]})
     >>> [round(value, 3) for value in found.values], round(found.interval.mean, 3)
@@ -73,12 +86,12 @@ def association(
     variants = len(first[seeds[0]])
     places = _places(list(blocks) if blocks is not None else [0] * variants)
     values = [_one(seed, first[seed], second[seed], places, kind) for seed in seeds]
-    found = Association(kind, seeds, tuple(values), variants, Interval(len(seeds), math.nan))
+    found = Association(kind, seeds, tuple(values), variants, Interval(len(seeds), math.nan), blocks is not None)
     of_scores = mean_interval(_scores(found), level=level)
     if kind != "slope":
         bounds = [None if bound is None else math.tanh(bound) for bound in (of_scores.low, of_scores.high)]
         of_scores = Interval(of_scores.n, math.tanh(of_scores.mean), *bounds)
-    return Association(kind, seeds, tuple(values), variants, of_scores)
+    return replace(found, interval=of_scores)
 
 
 def _one(seed: int, first: Sequence[float], second: Sequence[float], places: np.ndarray, kind: Kind) -> float:
@@ -123,5 +136,6 @@ def _scores(found: Association) -> list[float]:
     """Fisher's z of each seed, or its slope."""
     if found.kind == "slope":
         return list(found.values)
-    largest = 1 - 6 / (found.variants * (found.variants**2 - 1))
+    whole_ranks = found.kind == "spearman" and not found.blocked  # only these have steps of a known size
+    largest = 1 - 6 / (found.variants * (found.variants**2 - 1)) if whole_ranks else LARGEST
     return [math.atanh(max(-largest, min(largest, value))) for value in found.values]

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count as count_from
 from typing import Literal
 
 import numpy as np
@@ -24,7 +25,7 @@ from losscope.errors import InvalidInput
 from losscope.statistics.equivalence import Region, standing
 from losscope.statistics.intervals import Interval, mean_interval
 from losscope.statistics.multiplicity import holm
-from losscope.statistics.paired import ALPHA, MINIMUM_SEEDS, sign_flip_p, smallest_p, wilcoxon_p
+from losscope.statistics.paired import ALPHA, MINIMUM_SEEDS, ROUNDING, sign_flip_p, smallest_p, wilcoxon_p
 from losscope.statistics.planning import detectable_effect, seeds_needed
 from losscope.statistics.sequential import anytime_interval, anytime_p
 
@@ -36,9 +37,6 @@ Reason = Literal[
 
 SKEWED = 1.5
 """|skewness| of the differences above which a decision says so: t intervals of skewed differences cover less."""
-
-ROUNDING = 1e-12
-"""Effects that differ by less than this share of their size or of the region are equal."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +171,8 @@ class Decision:
             if self.anytime:
                 return f"The effect may or may not be {side} by more than {edge}; seeds may be added."
             needed = "more than 10,000" if self.seeds_needed is None else f"{self.seeds_needed:,}"
-            return f"The effect may or may not be {side} by more than {edge}; an effect as the one seen needs {needed} seeds."
+            return (f"The effect may or may not be {side} by more than {edge}; an effect as the one seen needs {needed} seeds: "
+                    "fix that number beforehand, or add seeds and judge with --anytime.")  # fmt: skip
         return {
             "beyond the edge": f"The effect is {side} by more than {edge}.",
             "reversed": f"The effect goes the other way by more than {edge}.",
@@ -242,7 +241,10 @@ def _decision(
     if both is not None and not anytime:
         spread = float(np.std(values, ddof=1))
         detectable = detectable_effect(spread, n, margin=region.edge, family=family)
-        needed = seeds_needed(float(np.mean(values)), spread, margin=region.edge, family=family)
+        if contrast.constant and min(both) < 0.5:  # the sign test stands in, at Holm's hardest step
+            needed = max(MINIMUM_SEEDS, next(count for count in count_from(1) if smallest_p(count) * family < ALPHA))
+        else:
+            needed = seeds_needed(float(np.mean(values)), spread, margin=region.edge, family=family)
     verdict, reason = _verdict(contrast, both, p_adjusted, simultaneous)
     return Decision(
         contrast=contrast,

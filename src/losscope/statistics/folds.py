@@ -16,6 +16,10 @@ import numpy as np
 
 from losscope.errors import InvalidInput
 from losscope.statistics.intervals import LEVEL, Interval, t_quantile
+from losscope.statistics.paired import ROUNDING, smallest_p
+
+MINIMUM_SPLITS = 5
+"""Class splits below which no verdict is given: no test without a distribution of fewer can reach 10 %."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,8 @@ def corrected_fold_difference(
     """The mean of one difference for each split; average over the seeds of a split first.
 
     `test_share` is q: 0.5 where half of the classes are tested on, 1/k for k folds. Raises InvalidInput for fewer than
-    two splits, values that are not finite or a share outside of (0, 1).
+    two splits, values that are not finite or a share outside of (0, 1). Where all differences are equal t has no scale:
+    there are no bounds, and p is the smallest that the sign test of so many reaches, or 1 if all are 0.
 
     >>> found = corrected_fold_difference([0.01, 0.03, 0.02, 0.02], test_share=0.25)
     >>> round(found.interval.low, 3), round(found.interval.high, 3), round(found.p, 3)
@@ -50,7 +55,7 @@ def corrected_fold_difference(
     mean = float(values.mean())
     error = float(values.std(ddof=1)) * math.sqrt(1 / n + test_share / (1 - test_share))
     half = t_quantile(n - 1, (1 + level) / 2) * error
-    if error == 0:
-        return FoldDifference(Interval(n, mean, mean, mean), float(mean == 0), test_share)
+    if np.ptp(values) <= ROUNDING * np.abs(values).max():
+        return FoldDifference(Interval(n, mean), smallest_p(n) if mean else 1.0, test_share)
     p = float(2 * stdtr(n - 1, -abs(mean) / error))
     return FoldDifference(Interval(n, mean, mean - half, mean + half), p, test_share)

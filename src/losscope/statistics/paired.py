@@ -21,6 +21,9 @@ MINIMUM_SEEDS = 13
 """Paired seeds below which no verdict is given: intervals of fewer are too wide and tests too weak to be believed."""
 
 ALPHA = 0.05
+ROUNDING = 1e-12
+"""Effects that differ by less than this share of their size or of the region are equal."""
+
 EXACT_SEEDS = 30
 RANDOM_FLIPS = 1 << 16
 

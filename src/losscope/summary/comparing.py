@@ -12,7 +12,7 @@ from losscope.statistics import Interval, Region, holm, paired_difference, regio
 from losscope.summary.datasets import class_split_of, same_data, split_protocol, trained_on_features
 from losscope.summary.estimating import class_variances, curves, estimates, planes, profiles, series_of
 from losscope.summary.measures import COMPARED
-from losscope.summary.pairing import on_equal_data, population
+from losscope.summary.pairing import Side, on_equal_data, population
 from losscope.summary.reading import INPUTS, PER_CLASS, Record, protocols
 from losscope.summary.representing import best_on_validation, nearest_to_defaults
 from losscope.summary.selection import VALIDATION, selections
@@ -141,7 +141,7 @@ def _differences(comparisons: Sequence[Comparison]) -> list[Difference]:
         region, family = region_of(measure.diagnostic), []
         for comparison in (part for part in comparisons if not part.shuffled):
             for first, second in combinations(comparison.shown, 2):
-                if both := on_equal_data(comparison, first, second, measure):
+                if both := on_equal_data(Side(comparison, first), Side(comparison, second), measure):
                     family.append((comparison, first, second, both))
         pairs = [paired_difference(*both) for *_, both in family]
         adjusted = iter(holm([paired.p for paired in pairs if paired.p is not None]))

@@ -138,17 +138,29 @@ def unequal_data(one: Comparison, first: Subject, other: Comparison, second: Sub
 
 
 def on_equal_data(
-    comparison: Comparison, first: Subject, second: Subject, measure: Measure
-) -> tuple[Mapping[int, float], Mapping[int, float]] | None:
-    """The values of two subjects of one comparison at the seeds at which both ran, and ran on the same data."""
-    one, other = comparison.get(first, measure), comparison.get(second, measure)
-    if one is None or other is None:
+    first: Side, second: Side, measure: Measure, other: Measure | None = None
+) -> tuple[dict[int, float], dict[int, float]] | None:
+    """The values of two sides at the seeds that both have and at which both ran on the same data; None without any.
+
+    The sides may be of two comparisons, such as two protocols. `other` is the second's measure, where it is not the same.
+    """
+    one = first.comparison.get(first.subject, measure)
+    two = second.comparison.get(second.subject, other or measure)
+    if one is None or two is None:
         return None
-    ours, theirs = _fingerprints(comparison, first), _fingerprints(comparison, second)
-    seeds = [seed for seed in one.values.keys() & other.values.keys() if ours.get(seed) == theirs.get(seed)]
+    seeds = sorted((one.values.keys() & two.values.keys()) - seeds_of_other_data(first, second))
     if not seeds:
         return None
-    return {seed: one.values[seed] for seed in seeds}, {seed: other.values[seed] for seed in seeds}
+    return {seed: one.values[seed] for seed in seeds}, {seed: two.values[seed] for seed in seeds}
+
+
+def seeds_of_other_data(*sides: Side) -> set[int]:
+    """The seeds at which the runs of these sides did not all see the same data: no difference within them is the loss's."""
+    prints: dict[int, set[str]] = {}
+    for side in sides:
+        for run in side.comparison.runs_of(side.subject):
+            prints.setdefault(run.seed, set()).add(run.data_fingerprint)
+    return {seed for seed, found in prints.items() if len(found) > 1}
 
 
 def _fingerprints(comparison: Comparison, subject: Subject) -> dict[int, str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from losscope.report.contradiction.settings import Map, Setting
 from losscope.statistics import MINIMUM_SEEDS, Contrast, Decision, Interval, decide, region_of, standing
 from losscope.summary.measures import INTRA, RATIO, RECALL_1, Measure
+from losscope.summary.pairing import Side, on_equal_data
 
 MEASURES = (RECALL_1, INTRA, RATIO)
 """What the map is drawn of: retrieval, variance within classes, and that variance relative to separation."""
@@ -63,23 +64,14 @@ def outcomes(found: Sequence[Map], measure: Measure) -> tuple[Outcome, ...]:
 def _contrasts(
     found: Sequence[Map], measure: Measure
 ) -> Iterator[tuple[str, Setting, dict[int, float], dict[int, float]]]:
-    """Data set, setting, and the values of both families over the seeds that both have."""
+    """Data set, setting, and the values of both families over the seeds at which both ran on the same data."""
     positive = region_of(measure.diagnostic).scale == "log"
     for one in found:
         for setting in one.settings:
-            arms = (setting.contrastive, setting.triplet)
-            estimates = [arm.comparison.get(arm.subject, measure) for arm in arms]
-            if not all(estimates):
-                continue
-            first, second = (estimate.values for estimate in estimates if estimate)
-            seeds = sorted(first.keys() & second.keys())
-            if seeds and not (positive and min(*first.values(), *second.values()) <= 0):
-                yield (
-                    one.dataset,
-                    setting,
-                    {seed: first[seed] for seed in seeds},
-                    {seed: second[seed] for seed in seeds},
-                )
+            one_arm, other = (Side(arm.comparison, arm.subject) for arm in (setting.contrastive, setting.triplet))
+            both = on_equal_data(one_arm, other, measure)
+            if both and not (positive and min(*both[0].values(), *both[1].values()) <= 0):
+                yield one.dataset, setting, *both
 
 
 def _population(setting: Setting) -> str:

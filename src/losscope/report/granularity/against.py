@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from losscope.statistics import MINIMUM_SEEDS, Contrast, Decision, decide, region_of, standing
 from losscope.summary.measures import FINE_MAP, FINE_RECALL_1, FINE_SHARE_CORRECTED, FINE_WITHIN_1, Measure
+from losscope.summary.pairing import Side, on_equal_data, population
 from losscope.summary.subjects import Subject
 from losscope.summary.types import Comparison
 
@@ -44,7 +45,7 @@ def against_contrastive(comparisons: Sequence[Comparison]) -> tuple[Against, ...
             for base in comparison.trained
             if base.loss == BASE and comparison.get(base, measure)
             for subject in comparison.trained
-            if subject.loss != BASE and comparison.get(subject, measure)
+            if subject.loss != BASE and on_equal_data(Side(comparison, base), Side(comparison, subject), measure)
         ]
         decisions = decide([_contrast(*pair, measure) for pair in pairs])
         found += [Against(*pair, measure, decision) for pair, decision in zip(pairs, decisions, strict=True)]
@@ -52,11 +53,11 @@ def against_contrastive(comparisons: Sequence[Comparison]) -> tuple[Against, ...
 
 
 def _contrast(comparison: Comparison, base: Subject, subject: Subject, measure: Measure) -> Contrast:
-    first, second = comparison.get(base, measure), comparison.get(subject, measure)
+    both = on_equal_data(Side(comparison, base), Side(comparison, subject), measure)
+    assert both  # pairs without a common seed are left out
     return Contrast.paired(
         f"{measure.label}, {comparison.title}: {subject.label} against {base.label}",
-        first.values if first else {},
-        second.values if second else {},
+        *both,
         region=region_of(measure.diagnostic),
-        population="other seeds on this split",
+        population=population(comparison),
     )

@@ -9,6 +9,7 @@ from typing import Literal
 from losscope.errors import InvalidInput
 from losscope.statistics import Association, Contrast, Decision, Interval, association, decide, mean_interval
 from losscope.summary.measures import FINE_RECALL_1, FINE_SHARE_CORRECTED, FINE_WITHIN_1, WITHIN_COARSE, Measure
+from losscope.summary.pairing import Side, population, seeds_of_other_data
 from losscope.summary.subjects import Subject
 from losscope.summary.types import Comparison
 
@@ -89,7 +90,7 @@ def associations(comparisons: Sequence[Comparison]) -> tuple[Together, ...]:
 def _contrast(comparison: Comparison, measure: Measure, part: Part, found: Association) -> Contrast:
     return found.contrast(
         f"{comparison.title}: {measure.label} rises with {LABELS[part]}",
-        population="other seeds of these losses on this split",
+        population=f"{population(comparison)}, for these {found.variants} variants",
     )
 
 
@@ -99,6 +100,7 @@ def _association(comparison: Comparison, measure: Measure, part: Part) -> Associ
     if len(kept) < FEWEST:
         return None
     seeds = set.intersection(*(values.keys() & recalls[subject].keys() for subject, values in kept.items()))
+    seeds -= seeds_of_other_data(*(Side(comparison, subject) for subject in kept))
     try:
         return association(
             {seed: [values[seed] for values in kept.values()] for seed in seeds},

@@ -7,13 +7,23 @@ from itertools import combinations
 
 from losscope.report.strict.class_splits import ClassSplits, mean
 from losscope.report.tables import Column, Group, Row, Table
-from losscope.statistics import Contrast, FoldDifference, corrected_fold_difference, decide, holm, region_of, standing
+from losscope.statistics import (
+    MINIMUM_SPLITS,
+    Contrast,
+    FoldDifference,
+    corrected_fold_difference,
+    decide,
+    holm,
+    region_of,
+    standing,
+)
+from losscope.statistics.paired import ALPHA
 from losscope.summary.formatting import ABSENT, interval_text, p_text
 from losscope.summary.measures import RECALL_1
-from losscope.summary.pairing import population
+from losscope.summary.pairing import Side, population, seeds_of_other_data
+from losscope.summary.types import Comparison, Selection
 
 OTHER_SPLITS = "other class splits"
-ALPHA = 0.05
 COLUMNS = (
     Column("difference", "paired"), Column("n", words=True), Column("p"), Column("Holm's p", "holm"),
     Column("verdict", "verdict", words=True), Column("speaks for", words=True),
@@ -48,9 +58,10 @@ def _pairs_over_seeds(parts: Sequence[ClassSplits]) -> Iterator[Group]:
     for part, one, other in pairs:
         # The direction that the data show: "smaller" turns the sign, a two-sided p pays for having looked.
         name, whom = f"{other.loss} − {one.loss}", population(part.comparisons[0])
-        larger = mean(other.chosen.test) >= mean(one.chosen.test)
+        first, second = chosen_on_equal_data(part.comparisons[0], one, other)
+        larger = not first or mean(second) >= mean(first)
         family.append(
-            Contrast.paired(name, one.chosen.test, other.chosen.test, region=region, population=whom,
+            Contrast.paired(name, first, second, region=region, population=whom,
                             direction="larger" if larger else "smaller")
         )  # fmt: skip
     decisions = decide(family) if family else []
@@ -80,7 +91,12 @@ def _pairs_over_splits(parts: Sequence[ClassSplits]) -> Iterator[Group]:
         rows = []
         for (place, first, second), one, simultaneous, p in zip(pairs, found, wide, adjusted, strict=True):
             if place is part:
-                told = standing(simultaneous.interval, region)
+                few = one.interval.n < MINIMUM_SPLITS
+                told = (
+                    f"cannot tell: a verdict needs {MINIMUM_SPLITS} class splits"
+                    if few
+                    else standing(simultaneous.interval, region)
+                )
                 difference = interval_text(one.interval, signed=True)
                 cells = (difference, f"{one.interval.n} splits", _p(one.p), _p(p), told, OTHER_SPLITS)
                 rows.append(Row(f"{second} − {first}", cells))
@@ -88,16 +104,29 @@ def _pairs_over_splits(parts: Sequence[ClassSplits]) -> Iterator[Group]:
 
 
 def _share_seeds(part: ClassSplits, first: str, second: str) -> bool:
-    sides = zip(part.selections(first), part.selections(second), strict=True)
-    return all(one.chosen.test.keys() & other.chosen.test.keys() for one, other in sides)
+    return all(one for one, _ in _sides(part, first, second))
 
 
 def _over_splits(part: ClassSplits, first: str, second: str, *, level: float) -> FoldDifference:
     """`second - first`, one mean over the seeds that both have for each class split."""
     region = region_of(RECALL_1.diagnostic)
-    sides = zip(part.selections(first), part.selections(second), strict=True)
-    means = [mean(region.effects(one.chosen.test, other.chosen.test)) for one, other in sides]
+    means = [mean(region.effects(*both)) for both in _sides(part, first, second)]
     return corrected_fold_difference(means, test_share=part.test_share, level=level)
+
+
+def _sides(part: ClassSplits, first: str, second: str) -> list[tuple[dict[int, float], dict[int, float]]]:
+    """What both losses reach in each class split."""
+    chosen = zip(part.comparisons, part.selections(first), part.selections(second), strict=True)
+    return [chosen_on_equal_data(*both) for both in chosen]
+
+
+def chosen_on_equal_data(
+    comparison: Comparison, one: Selection, other: Selection
+) -> tuple[dict[int, float], dict[int, float]]:
+    """What both reach on the test classes, at the seeds at which both ran on the same data."""
+    sides = [Side(comparison, chosen.chosen.subject) for chosen in (one, other)]
+    seeds = sorted((one.chosen.test.keys() & other.chosen.test.keys()) - seeds_of_other_data(*sides))
+    return {seed: one.chosen.test[seed] for seed in seeds}, {seed: other.chosen.test[seed] for seed in seeds}
 
 
 def _p(p: float | None) -> str:
