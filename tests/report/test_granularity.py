@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -129,8 +130,8 @@ def test_information_and_nuisance_are_told_apart(write_record: Any) -> None:
     shares = {**SHARES, "triplet": 0.7, "n_pair": 0.5, "contrastive": 0.0}
     found = of(write_record, edit=fine(shares=shares))
     assert (
-        "The larger part of what is kept is information for triplet, nuisance for contrastive, info_nce and sup_con and not "
-        "decided for n_pair. No information is shown in what contrastive keeps."
+        "The larger part of what is kept is information for triplet, nuisance for contrastive, info_nce and sup_con and neither "
+        "for n_pair. No share of information above 0.02 is shown in what contrastive keeps."
     ) in text(found)
     mostly = of(write_record, "mostly", edit=fine(shares=dict.fromkeys(SHARES, 0.8)))
     assert "The larger part of what every loss keeps is information." in text(mostly)
@@ -165,6 +166,39 @@ def test_few_seeds_tell_nothing(write_record: Any) -> None:
     assert {one.decision.verdict for one in found.associations} == {"cannot tell"}
     assert "may or may not go with" in text(found)
     assert "fine Recall@1 is not decided for triplet, n_pair, info_nce and sup_con." in text(found)
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 12])
+def test_below_13_seeds_nothing_is_called_nuisance_or_better(write_record: Any, seeds: int) -> None:
+    low = dict(zip(FINDS, [0.9, 0.8, 0.7, 0.85, 0.75, 0.3], strict=True))
+    said = text(of(write_record, seeds=seeds, edit=fine(finds=low)))
+    needed = f"is not decided: n = {seeds} seeds, and a verdict needs 13."
+    assert f"What the larger part of it is, {needed}" in said
+    for start in ("raw input", "untrained network"):
+        (level,) = re.findall(rf"Which losses are above the {start} \((0\.\d+)\) {needed}", said)
+        assert float(level) == pytest.approx(0.3, abs=0.005)
+    for word in ("nuisance", "shown", "every loss"):
+        assert word not in said
+
+
+def test_verdicts_are_over_the_seeds_that_both_have(write_record: Any) -> None:
+    lost = {("triplet", "", 3): "diverged"}
+    low = {**FINDS, "none": 0.3}
+    said = text(of(write_record, edit=fine(finds=low), status=lost))
+    assert "contrastive, n_pair, info_nce and sup_con are shown above the raw input (0.2" in said
+    assert "paired by seed (n = 12–13) and" in said
+    assert "nuisance for contrastive, n_pair, info_nce and sup_con and not decided for triplet" in said
+
+
+@pytest.mark.parametrize(("settings", "whom"), [
+    ({}, "other draws of the data and seeds"), ({"fingerprint": "one"}, "other seeds on this split"),
+])  # fmt: skip
+def test_differences_and_associations_say_for_whom_they_speak(
+    write_record: Any, settings: dict[str, str], whom: str
+) -> None:
+    found = of(write_record, **settings)
+    assert {one.decision.population for one in found.differences} == {whom}
+    assert {one.decision.population for one in found.associations} == {f"{whom}, for these 5 variants"}
 
 
 def test_few_losses_have_no_association(write_record: Any) -> None:

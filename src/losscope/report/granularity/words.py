@@ -6,15 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from losscope.report.granularity.against import Against
+from losscope.report.granularity.decided import HALF, Judged, retrieval_against_starts, shares_against
 from losscope.report.granularity.kept import LABELS, Together
 from losscope.report.headline import listed
-from losscope.statistics import Interval
-from losscope.summary.formatting import interval_text, number
+from losscope.statistics import MINIMUM_SEEDS, Interval
+from losscope.summary.formatting import interval_text, number, span
 from losscope.summary.measures import FINE_RECALL_1, FINE_SHARE_CORRECTED, FINE_WITHIN_1
-from losscope.summary.subjects import Subject
 from losscope.summary.types import Comparison
-
-HALF = 0.5
 
 STANDINGS = {
     "larger": "higher",
@@ -44,17 +42,19 @@ def answers(
     comparisons: Sequence[Comparison], found: Sequence[Together], differences: Sequence[Against]
 ) -> tuple[Answer, ...]:
     """For each comparison: what is kept, who finds fine classes, who more than contrastive, and what goes together."""
-    return tuple(
-        Answer(
-            one.title,
-            tuple(
-                filter(
-                    None, [_shares(one), _retrieval(one), *_differences(one, differences), *_associations(one, found)]
-                )
-            ),
-        )
-        for one in comparisons
-    )
+    halves, nothing = (shares_against(level, comparisons) for level in (HALF, 0.0))
+    starts = retrieval_against_starts(comparisons)
+    told = []
+    for one in comparisons:
+        shares = f"{_shares(one)} {_larger_part(_of(one, halves))}{_nothing(_of(one, nothing))}"
+        retrieval = _retrieval(one, _of(one, starts))
+        sentences = [shares, retrieval, *_differences(one, differences), *_associations(one, found)]
+        told.append(Answer(one.title, tuple(filter(None, sentences))))
+    return tuple(told)
+
+
+def _of(comparison: Comparison, found: Sequence[Judged]) -> list[Judged]:
+    return [one for one in found if one.comparison is comparison]
 
 
 def _shares(comparison: Comparison) -> str:
@@ -69,40 +69,55 @@ def _shares(comparison: Comparison) -> str:
         for kind in ("input", "untrained")
         if (row := comparison.reference(kind)) and (share := comparison.interval(row, FINE_SHARE_CORRECTED))
     ]
-    return f"{said}{f', against {listed(starts)}' if starts else ''}. {_worth(of)}"
+    return f"{said}{f', against {listed(starts)}' if starts else ''}."
 
 
-def _worth(of: dict[Subject, Interval]) -> str:
-    """Which losses keep mostly information, which mostly nuisance, where the intervals tell; and who none shown."""
-    mostly = [row.label for row, share in of.items() if share.low is not None and share.low > HALF]
-    nuisance = [row.label for row, share in of.items() if share.high is not None and share.high < HALF]
-    nothing = [row.label for row, share in of.items() if share.low is not None and share.low <= 0]
-    if len(nuisance) == len(of):
-        said = "The larger part of what every loss keeps is nuisance."
-    elif len(mostly) == len(of):
-        said = "The larger part of what every loss keeps is information."
-    else:
-        open_ = [row.label for row in of if row.label not in (*mostly, *nuisance)]
-        parts = (("information", mostly), ("nuisance", nuisance), ("not decided", open_))
-        told = [f"{word} for {listed(rows)}" for word, rows in parts if rows]
-        said = f"The larger part of what is kept is {listed(told)}."
-    return said + (f" No information is shown in what {listed(nothing)} keeps." if nothing else "")
+def _larger_part(halves: Sequence[Judged]) -> str:
+    """Which losses keep mostly information, which mostly nuisance, where that is decided."""
+    if all(one.too_few for one in halves):
+        return f"What the larger part of it is, is not decided: {_seeds(halves)}."
+    words = {"larger": "information", "smaller": "nuisance", "equal": "neither", "not decided": "not decided"}
+    if len({one.word for one in halves}) == 1 and halves[0].word in ("larger", "smaller"):
+        return f"The larger part of what every loss keeps is {words[halves[0].word]}."
+    told = [
+        f"{said} for {listed(rows)}"
+        for word, said in words.items()
+        if (rows := [one.subject.label for one in halves if one.word == word])
+    ]
+    return f"The larger part of what is kept is {listed(told)}."
 
 
-def _retrieval(comparison: Comparison) -> str:
+def _nothing(found: Sequence[Judged]) -> str:
+    """Whose share of information is not shown to be above 0, by more than what is equal in practice."""
+    rows = [one.subject.label for one in found if one.word != "larger" and not one.too_few]
+    if not rows:
+        return ""
+    edge = found[0].decision.region.edge
+    return f" No share of information above {edge:g} is shown in what {listed(rows)} keep{'s' * (len(rows) == 1)}."
+
+
+def _seeds(found: Sequence[Judged]) -> str:
+    return f"n = {span({one.decision.n for one in found})} seeds, and a verdict needs {MINIMUM_SEEDS}"
+
+
+def _retrieval(comparison: Comparison, starts: Sequence[Judged]) -> str:
     of = {row: recall for row in comparison.trained if (recall := comparison.interval(row, FINE_RECALL_1))}
     if not of:
         return ""
     low, high = (choice(of, key=lambda row: of[row].mean) for choice in (min, max))
     said = f"Fine Recall@1 is {interval_text(of[low])} ({low.label}) to {interval_text(of[high])} ({high.label})."
-    for kind in ("input", "untrained"):
-        row = comparison.reference(kind)
-        start = comparison.interval(row, FINE_RECALL_1) if row else None
-        if row and start:
-            bound = start.mean if start.high is None else start.high
-            better = [loss.label for loss, recall in of.items() if recall.low is not None and recall.low > bound]
-            count = "No loss is" if not better else f"{listed(better)} {'is' if len(better) == 1 else 'are'}"
-            said += f" {count} shown above the {row.label} ({number(start.mean)})."
+    for start in dict.fromkeys(one.start for one in starts):
+        own = [one for one in starts if one.start == start]
+        level = comparison.mean(start, FINE_RECALL_1)
+        if start is None or level is None:
+            continue
+        whose = f"the {start.label} ({number(level)})"
+        if all(one.too_few for one in own):
+            said += f" Which losses are above {whose} is not decided: {_seeds(own)}."
+            continue
+        better = [one.subject.label for one in own if one.word == "larger"]
+        count = "No loss is" if not better else f"{listed(better)} {'is' if len(better) == 1 else 'are'}"
+        said += f" {count} shown above {whose}."
     return said
 
 
@@ -142,7 +157,7 @@ def _differences(comparison: Comparison, found: Sequence[Against]) -> Iterator[s
             if (rows := [one.subject.label for one in own if one.standing == standing])
         ]
         yield (
-            f"Against {base.label}, paired by seed (n = {own[0].decision.n}) and over the whole family of "
+            f"Against {base.label}, paired by seed (n = {span({one.decision.n for one in own})}) and over the whole family of "
             f"{own[0].decision.family} differences, fine Recall@1 is {listed(told)}."
         )
 
