@@ -19,7 +19,6 @@ from losscope.geometry.nearest import Nearest
 from losscope.geometry.overlap import Distances
 from losscope.geometry.pairs import draw_queries, watch
 from losscope.geometry.rows import Rows
-from losscope.geometry.silhouette import DistanceSums
 
 
 def distances_of(embeddings: Tensor) -> np.ndarray:
@@ -118,20 +117,6 @@ def test_silhouettes_equal_scikit_learn(space: tuple[Tensor, Tensor], similarity
     assert result.mean.value == pytest.approx(expected.mean(), rel=1e-10)
     by_class = [expected[labels[kept] == label].mean() for label in labels[kept].unique()]
     np.testing.assert_allclose(result.by_class, by_class, rtol=1e-9, atol=1e-12)
-
-
-def test_unsquared_silhouettes_equal_scikit_learn(space: tuple[Tensor, Tensor]) -> None:
-    embeddings, labels = space
-    rows = Rows(embeddings, labels, similarity="euclidean", chunk=31)
-    queries = draw_queries(rows, sample=1, exact_up_to=1000, seed=0)
-    sums = DistanceSums(rows, queries)
-    watch(rows, queries, [sums])
-    kept = labels != -1
-    counts = torch.bincount(rows.places[kept]).double()
-    result = sums.compute(counts)
-    expected = silhouette_samples(embeddings[kept], labels[kept], metric="euclidean")
-    np.testing.assert_allclose(result[kept], expected, rtol=1e-9, atol=1e-12)
-    assert result[~kept].isnan().all()
 
 
 def test_hubness_equals_the_naive_counts(space: tuple[Tensor, Tensor], found: Geometry) -> None:

@@ -75,8 +75,8 @@ def test_degenerate_spaces_are_described() -> None:
     nobody = describe(torch.eye(4), torch.full((4,), -1))
     assert (nobody.classes, nobody.outliers, len(nobody.per_class)) == (0, 4, 0)
     assert nobody.suspects.total == 0
-    single_column = describe(torch.linspace(-1, 1, 20).unsqueeze(1), torch.arange(20) % 2)
-    assert single_column.plane.y.tolist() == [0.0] * 20
+    single_column = plane(torch.linspace(-1, 1, 20).unsqueeze(1), torch.arange(20) % 2)
+    assert single_column.y.tolist() == [0.0] * 20
     alone = describe(torch.randn(6, 3, generator=torch.Generator().manual_seed(0)), torch.arange(6))
     assert alone.silhouette.mean.value == 0
 

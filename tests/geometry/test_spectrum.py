@@ -103,9 +103,9 @@ def test_the_collapsed_simplex_is_zero_throughout() -> None:
     assert math.isnan(neural_collapse(moments_of(points, torch.zeros(20, dtype=torch.int64))).nc1)
 
 
-def alarm(embeddings: Tensor, labels: Tensor) -> str:
+def alarm(embeddings: Tensor, labels: Tensor, *, unit: bool = True) -> str:
     moments = moments_of(embeddings, labels)
-    found = collapse_alarm(moments, spectrum(moments))
+    found = collapse_alarm(moments, spectrum(moments), unit=unit)
     assert all(found.evidence)
     assert bool(found) is (found.kind != "none")
     return found.kind
@@ -123,6 +123,14 @@ def test_the_alarm_knows_total_and_dimensional_collapse() -> None:
     collapsed_classes = simplex(20, 32).repeat_interleave(10, 0)
     assert alarm(collapsed_classes, labels) == "none"
     assert alarm(*gaussian_classes(3, 30, 8)) == "none"
+
+
+@pytest.mark.parametrize("offset", [0.0, 100.0, 1e4])
+def test_far_from_the_origin_is_no_collapse(offset: float) -> None:
+    embeddings, labels = gaussian_classes(10, 6, 8, apart=5)
+    assert alarm(embeddings + offset, labels, unit=False) == "none"
+    alike = torch.full((60, 8), offset, dtype=torch.float64)
+    assert alarm(alike, labels, unit=False) == "total"
 
 
 def test_spectra_ask_for_second_moments() -> None:

@@ -135,6 +135,15 @@ def test_equal_rows_are_found_among_all_when_few_ask() -> None:
     assert found.looked_at == 5
 
 
+@pytest.mark.parametrize("keywords", [{}, {"sample": 20, "exact_up_to": 10}])
+def test_all_pairs_of_equal_rows_are_counted(keywords: dict[str, int]) -> None:
+    embeddings, labels = gaussian_classes(6, 50, 16, dtype=torch.float32)
+    embeddings[:60] = embeddings[0]  # 50 of class 0 and 10 of class 1
+    labels[[0, 1]] = -1
+    found = describe(embeddings, labels, similarity="euclidean", **keywords).duplicates  # type: ignore[arg-type]
+    assert (found.total, found.across_total) == (60 * 59 // 2, 48 * 10)
+
+
 def test_a_dense_space_is_not_taken_for_copies() -> None:
     line = torch.linspace(0, 1, 3000).unsqueeze(1) * torch.ones(1, 4)
     found = describe(line, torch.arange(3000) % 2, similarity="euclidean").duplicates

@@ -145,8 +145,10 @@ class Relevance:
         first = torch.searchsorted(self._sorted, asked.values)
         lengths = torch.searchsorted(self._sorted, asked.values, right=True) - first
         found = torch.zeros(len(rows), len(self.gallery), dtype=torch.bool, device=first.device)
-        parts = (lengths.cumsum(0) // MATCHES).unique_consecutive(return_counts=True)[1].tolist()
-        for owner, start, many in zip(*(part.split(parts) for part in (asked.owners(), first, lengths)), strict=True):
+        part = lengths.cumsum(0) // MATCHES
+        values = (asked.owners(), first, lengths)
+        for number in torch.unique(part).tolist():
+            owner, start, many = (one[part == number] for one in values)
             found[owner.repeat_interleave(many), self._items[ranges(start, many)]] = True
         if self.own is not None:
             found[torch.arange(len(rows), device=first.device), self.own[rows]] = False

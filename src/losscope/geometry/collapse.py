@@ -27,7 +27,10 @@ BLOCK = 512
 """Classes compared with all others at a time."""
 
 TOTAL = 0.01
-"""Total collapse: the variance is less than this share of the mean squared length."""
+"""Total collapse of rows of unit length: the variance is less than this share of the mean squared length."""
+
+ROUNDING = 1e-12
+"""Total collapse of other rows, where lengths say only how far the origin is: less than this, which is rounding."""
 
 DIMENSIONAL = 0.1
 """Dimensional collapse: the participation ratio is less than this share of min(dim, classes - 1)."""
@@ -84,8 +87,8 @@ def neural_collapse(moments: Moments) -> NeuralCollapse:
     )
 
 
-def collapse_alarm(moments: Moments, found: Spectrum) -> CollapseAlarm:
-    """Whether the space has collapsed, with evidence."""
+def collapse_alarm(moments: Moments, found: Spectrum, *, unit: bool) -> CollapseAlarm:
+    """Whether the space has collapsed, with evidence; `unit` says that rows have length 1."""
     length = float(moments.second.trace()) / moments.rows
     spread = max(length - float(moments.mean.square().sum()), 0.0)
     classes, dim = len(moments.statistics.classes), moments.centroids.shape[1]
@@ -95,7 +98,7 @@ def collapse_alarm(moments: Moments, found: Spectrum) -> CollapseAlarm:
         if length
         else ""
     )
-    if not length or spread < TOTAL * length:
+    if not length or spread < (TOTAL if unit else ROUNDING) * length:
         return CollapseAlarm(
             "total",
             (

@@ -1,6 +1,6 @@
 """Rows that are equal or nearly so, within a class and across classes: leaks between splits, copies, wrong labels.
 
-Equal rows are found by a hash of their bytes, whatever the number of rows. Nearly equal ones are neighbors of the
+Equal rows are found by a hash of their bytes, and their pairs counted, whatever the number of rows. Nearly equal ones are neighbors of the
 queries that lie nearer than `threshold`: NEAR of the root mean squared distance to the mean of all rows, but at most
 a quarter of the median distance to the nearest neighbor, so that a dense space isn't taken for copies. Distances that
 are handed out are taken by differences, not by dot products.
@@ -18,7 +18,7 @@ from losscope.geometry.rows import Rows
 
 NEAR = 0.05
 SHOWN = 1000
-"""Most pairs that are listed; all are counted."""
+"""Most pairs that are listed."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Duplicates:
     distance: np.ndarray  # (shown,)
     across: np.ndarray  # (shown,) bool: of two different classes
     threshold: float
-    total: int
+    total: int  # pairs of equal rows, all of them, and near ones among the nearest neighbors that were looked at
     across_total: int
     looked_at: int  # rows whose neighbors were looked at; equal rows are found among all
 
@@ -47,17 +47,19 @@ class Hashes:
         bits = (points + 0.0).contiguous().view(whole).long()  # + 0.0: -0.0 is 0.0
         self._found.append(((bits ^ (bits >> 29)) * self._weights).sum(1))
 
-    def pairs(self) -> Tensor:
-        """(pairs, 2) rows with equal hashes, each row with the one before it."""
-        hashes, rows = torch.cat(self._found).sort(stable=True)
-        equal = (hashes[1:] == hashes[:-1]).nonzero().squeeze(1)
-        return torch.stack([rows[equal], rows[equal + 1]], dim=1)
+    def groups(self) -> Tensor:
+        """(rows,) a number that rows with equal hashes share, from 0; -1 for a row whose hash no other has."""
+        _, group, count = torch.unique(torch.cat(self._found), return_inverse=True, return_counts=True)
+        several = count > 1
+        number: Tensor = torch.where(several, several.cumsum(0) - 1, -1)[group]
+        return number
 
 
 def duplicates(
-    rows: Rows, equal: Tensor, asked: Tensor, neighbors: Tensor, squared: Tensor, *, spread: float
+    rows: Rows, groups: Tensor, asked: Tensor, neighbors: Tensor, squared: Tensor, *, spread: float
 ) -> Duplicates:
-    """Pairs among `equal` (pairs, 2) candidates and the `neighbors` (queries, k) of the rows `asked` (queries,).
+    """Pairs of equal rows, by their `groups` (rows,), -1 for none, and among the `neighbors` (queries, k) of the rows
+    `asked` (queries,).
 
     `squared` (queries, k) are their squared distances; `spread` is the root mean squared distance to the mean.
     """
@@ -69,7 +71,7 @@ def duplicates(
     slack = 1e-5 * spread**2 if squared.dtype != torch.float64 else 0.0
     query, slot = ((squared <= threshold**2 + slack) & (neighbors >= 0)).nonzero().unbind(1)
     near = torch.stack([asked[query], neighbors[query, slot]], dim=1)
-    candidates = torch.unique(torch.cat([equal, near]).sort(dim=1).values, dim=0)
+    candidates = torch.unique(torch.cat([_chains(groups), near]).sort(dim=1).values, dim=0)
     distances = torch.cat(
         [
             torch.linalg.vector_norm((rows.take(part[:, 0]) - rows.take(part[:, 1])).double(), dim=1)
@@ -80,13 +82,37 @@ def duplicates(
     candidates, distances = candidates[kept], distances[kept]
     first, second = rows.places[candidates[:, 0]], rows.places[candidates[:, 1]]
     across = (first != second) & (first >= 0) & (second >= 0)
+    apart = (groups[candidates[:, 0]] != groups[candidates[:, 1]]) | (groups[candidates[:, 0]] < 0)
+    equal_pairs, equal_across = _pairs_within(groups, rows.places)
     order = (distances - across * (threshold + 1)).argsort(stable=True)[:SHOWN]
     return Duplicates(
         candidates[order].cpu().numpy(),
         distances[order].cpu().numpy(),
         across[order].cpu().numpy(),
         threshold,
-        len(candidates),
-        int(across.sum()),
+        equal_pairs + int(apart.sum()),
+        equal_across + int((across & apart).sum()),
         len(asked),
     )
+
+
+def _chains(groups: Tensor) -> Tensor:
+    """(pairs, 2) each row of a group with the next."""
+    rows = (groups >= 0).nonzero().squeeze(1)
+    rows = rows[groups[rows].argsort(stable=True)]
+    together = groups[rows[1:]] == groups[rows[:-1]]
+    return torch.stack([rows[:-1][together], rows[1:][together]], dim=1)
+
+
+def _pairs_within(groups: Tensor, places: Tensor) -> tuple[int, int]:
+    """Number of pairs of rows of one group, and of those of two different classes; rows without a class have -1."""
+    grouped = groups >= 0
+    classed = grouped & (places >= 0)
+    cells = groups[classed] * (int(places.max()) + 1) + places[classed]
+    return _pairs(groups[grouped]), _pairs(groups[classed]) - _pairs(cells)
+
+
+def _pairs(labels: Tensor) -> int:
+    """Number of pairs of equal labels (rows,)."""
+    count = torch.unique(labels, return_counts=True)[1]
+    return int((count * (count - 1) // 2).sum())

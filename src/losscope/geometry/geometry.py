@@ -26,7 +26,6 @@ from losscope.geometry.moments import Moments
 from losscope.geometry.nearest import Nearest
 from losscope.geometry.overlap import Distances, Overlap
 from losscope.geometry.pairs import Queries, draw_queries, watch
-from losscope.geometry.plane import Plane, draw_rows, principal_plane
 from losscope.geometry.rows import Rows, Similarity
 from losscope.geometry.silhouette import Silhouette, ToClasses, silhouette, to_classes
 from losscope.geometry.spectrum import Spectrum, spectrum
@@ -70,7 +69,6 @@ class Geometry:
     per_class: PerClass
     duplicates: Duplicates
     suspects: Suspects
-    plane: Plane
 
 
 def describe(
@@ -114,7 +112,6 @@ def describe(
         exact=of_rows is not of_queries or queries.exact,
     )
     spread = math.sqrt(max(float(moments.covariance.trace()), 0.0))
-    mapped = draw_rows(len(rows), sample, seed).to(rows.device)
     return Geometry(
         n=len(rows),
         dim=rows.dim,
@@ -129,14 +126,14 @@ def describe(
         variance=variance(moments),
         spectrum=found,
         collapse=neural_collapse(moments),
-        alarm=collapse_alarm(moments, found),
+        alarm=collapse_alarm(moments, found, unit=similarity == "cosine"),
         alignment_uniformity=alignment_uniformity(moments, uniformity.compute(own), unit=similarity == "cosine"),
         hubness=_hubness(rows, queries, near, k, sample, seed),
         silhouette=shown,
         overlap=distances.compute(),
         density=density(moments, unit=similarity == "cosine"),
         per_class=per_class(rows, moments, shown.by_class, seed=seed),
-        duplicates=duplicates(rows, hashes.pairs(), queries.rows, near.rows, near.squared, spread=spread),
+        duplicates=duplicates(rows, hashes.groups(), queries.rows, near.rows, near.squared, spread=spread),
         suspects=suspects(
             queries.rows,
             queries.places,
@@ -144,7 +141,6 @@ def describe(
             (of_queries.margins, of_queries.nearest),
             rows.classes,
         ),
-        plane=principal_plane(rows.take(mapped), mapped),
     )
 
 

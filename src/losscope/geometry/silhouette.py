@@ -4,8 +4,7 @@
 
 with a the mean distance of a row to the others of its class, b the least mean distance to the rows of another class
 (Rousseeuw, "Silhouettes", 1987). For squared distances, and so for cosine distances of unit-length rows, the mean
-distance to a class needs only its moments, |z - μ_c|² + v_c: no pairs, exact at any number of rows. For unsquared
-distances `DistanceSums` watches a pass over pairs.
+distance to a class needs only its moments, |z - μ_c|² + v_c: no pairs, exact at any number of rows.
 
 The same distances give the margin to the nearest wrong class, with the row itself taken out of its own centroid:
 |z - μ_c|² (n_c / (n_c - 1))² less the least |z - μ_c'|².
@@ -22,8 +21,6 @@ from torch import Tensor
 
 from losscope.geometry.estimate import Estimate, over_units
 from losscope.geometry.moments import Moments
-from losscope.geometry.pairs import Queries, Tile
-from losscope.geometry.rows import Rows
 
 ENTRIES = 2**22
 """Distances of rows to classes held at a time: 32 MB in float64."""
@@ -78,36 +75,6 @@ def to_classes(points: Tensor, places: Tensor, moments: Moments) -> ToClasses:
         )
         nothing.nearest[part] = nearest
     return nothing
-
-
-class DistanceSums:
-    """Watches a pass over pairs and sums the distances of each query to each class, for unsquared silhouettes."""
-
-    def __init__(self, rows: Rows, queries: Queries) -> None:
-        self._places, self._queries, self._classes = rows.places, queries, len(rows.classes)
-        self._sums = torch.zeros(
-            len(queries.rows), self._classes + 1, dtype=torch.float64, device=queries.points.device
-        )
-
-    def update(self, tile: Tile) -> None:
-        distances = torch.where(tile.squared.isinf(), 0, tile.squared.sqrt())
-        places = torch.where(self._places[tile.rows] < 0, self._classes, self._places[tile.rows])
-        self._sums[tile.queries].index_add_(1, places, distances.double())
-
-    def compute(self, counts: Tensor) -> Tensor:
-        """Silhouettes (queries,) with unsquared distances; NaN for queries without a class."""
-        own = self._queries.places
-        silhouettes = torch.full((len(own),), math.nan, dtype=torch.float64, device=own.device)
-        kept = (own >= 0).nonzero().squeeze(1)
-        if self._classes < 2 or not len(kept):
-            return silhouettes
-        place = own[kept].unsqueeze(1)
-        sums = self._sums[kept, :-1]
-        others = counts[own[kept]] - 1
-        inside = sums.gather(1, place).squeeze(1) / others.clamp_min(1)
-        outside = (sums / counts).scatter(1, place, torch.inf).amin(1)
-        silhouettes[kept] = _silhouettes(inside, outside, others)
-        return silhouettes
 
 
 def silhouette(silhouettes: Tensor, places: Tensor, classes: int, measure: str, *, exact: bool) -> Silhouette:
