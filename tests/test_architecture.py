@@ -43,6 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "doctor": GROUND | {"cards", "criterion"},
     "monitor": GROUND | {"table", "study", "diagnostics", "evaluation", "criterion", "training", "doctor"},
     "testing": GROUND | {"losses", "training"},
+    "distributed": GROUND,
     "integrations": GROUND | {"losses", "monitor"},
     # right of it
     "statistics": {"errors", "table"},

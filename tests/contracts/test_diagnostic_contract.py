@@ -85,7 +85,7 @@ def test_the_table_is_complete() -> None:
     assert set(seeing("norms")) == set(NORMS)
     assert set(seeing("weights")) == set(WEIGHTS)
     assert set(seeing("history")) == set(HISTORIES)
-    assert set(seeing("batch")) == {  # twins in tests/diagnostics/test_allocation.py and test_composition.py
+    assert set(seeing("batch")) == {  # twins in tests/diagnostics/test_allocation.py and test_batch_composition.py
         "active_rows",
         "batch_classes",
         "batch_negative_share",

@@ -123,6 +123,14 @@ def test_verdicts_need_thirteen_seeds(n: int, shift: float, margin: float, expec
     assert verdict(simultaneous_interval(effects, 1), Region(margin)) == expected
 
 
+def test_equal_effects_are_as_sure_as_the_sign_test() -> None:
+    families = {family: simultaneous_interval([0.1] * 13, family) for family in (204, 205)}  # 2⁻¹² is 0.05/204.8
+    assert families[204] == Interval(13, pytest.approx(0.1), pytest.approx(0.1), pytest.approx(0.1))
+    assert families[205] == Interval(13, pytest.approx(0.1))
+    assert [verdict(found, Region(0.01)) for found in families.values()] == ["larger", "cannot tell"]
+    assert verdict(simultaneous_interval([0.0] * 13, 999), Region(0.01)) == "equivalent"
+
+
 def test_simultaneous_intervals_are_those_of_the_decisions() -> None:
     random = np.random.default_rng(0)
     family = [
