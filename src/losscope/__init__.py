@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from losscope.cards import card
     from losscope.criterion import Criterion
     from losscope.diagnosis.door import diagnose
+    from losscope.distributed import verify_distributed
     from losscope.integrations.pml import from_pml
     from losscope.monitor import Monitor, tap
     from losscope.report import write_report
@@ -45,12 +46,13 @@ _DOORS = {
     "parse_study": "losscope.study",
     "run": "losscope.sweep.drive",
     "tap": "losscope.monitor",
+    "verify_distributed": "losscope.distributed",
     "write_report": "losscope.report",
 }
 
 __all__ = [
     "Criterion", "Loss", "LossTerms", "Monitor", "Study", "StudyResult", "card", "claims", "compare", "diagnose", "diagnostics",
-    "doctor", "evaluation", "from_pml", "load_study", "losses", "parse_study", "run", "tap", "write_report",
+    "doctor", "evaluation", "from_pml", "load_study", "losses", "parse_study", "run", "tap", "verify_distributed", "write_report",
 ]  # fmt: skip
 
 
