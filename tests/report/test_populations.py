@@ -91,6 +91,22 @@ def test_the_sign_of_one_run_may_be_another_than_that_of_the_seeds(write_record:
     assert test.over_seeds.verdict == "larger"
 
 
+def test_seeds_of_other_data_are_in_neither_test(write_record: Any) -> None:
+    folder = write_record(losses=LOSSES, seeds=13, fingerprint="one and the same")
+    (path,) = (
+        path for path in folder.glob("groups/*/runs.json") if json.loads(path.read_text())[0]["loss"] == "triplet"
+    )
+    records = json.loads(path.read_text())
+    records[0]["data_fingerprint"] = "other"
+    path.write_text(json.dumps(records))
+    shown = populations(summarize(folder))
+    assert shown is not None
+    (test,) = shown.own_tests
+    assert (test.seed, list(test.by_seed)) == (1, list(range(1, 13)))
+    assert test.over_seeds is not None
+    assert test.over_seeds.paired.n == 12
+
+
 def test_without_both_losses_the_papers_test_is_not_there(write_record: Any) -> None:
     losses = [{"name": "contrastive", "margin": 1.0}, {"name": "info_nce", "temperature": 0.1}]
     shown = populations(summarize(write_record(losses=losses)))

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from losscope.errors import DamagedRecord
-from losscope.files import read_json
+from losscope.files import read_json, write_json
 from losscope.report import summarize
 from losscope.statistics import crossed_bootstrap, crossed_interval, region_of, standing
 from losscope.summary import crossing
@@ -128,6 +128,15 @@ TITLE = ("synthetic, protocol as_printed",)
 ])  # fmt: skip
 def test_what_cannot_be_crossed_is_said(write_record: Any, settings: dict[str, Any], reason: str) -> None:
     assert left_out(write_record(losses=LOSSES, **settings)) == {reason: TITLE}
+
+
+def test_runs_on_changed_data_are_not_crossed(write_record: Any) -> None:
+    folder = write_record(losses=LOSSES, seeds=10, fingerprint=ONE_SPLIT, queries=asked())
+    for path in folder.glob("groups/*/runs.json"):  # in both losses alike
+        write_json(path, [
+            record | {"data_fingerprint": "changed"} if record["seed"] > 7 else record for record in read_json(path)
+        ])  # fmt: skip
+    assert left_out(folder) == {"the data changed between runs, so their queries may be others": TITLE}
 
 
 def test_a_report_reads_only_so_many_rows(write_record: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,7 +126,16 @@ def smallest_p(n: int) -> float:
 
 
 def simultaneous_interval(effects: Sequence[float], family: int) -> Interval:
-    """The t interval of the mean effect at level 1 - 5 %/family: with 95 % all intervals of the family are right."""
+    """The t interval of the mean effect at level 1 - 5 %/family: with 95 % all intervals of the family are right.
+
+    Where all effects are equal, and not 0, t has no scale: there are no bounds unless the sign test's smallest p is below
+    5 %/family.
+    """
+    values = np.asarray(effects, dtype=np.float64)
+    largest = float(np.abs(values).max())
+    constant = len(values) > 1 and largest > 0 and np.ptp(values) <= ROUNDING * largest
+    if constant and smallest_p(len(values)) >= ALPHA / family:
+        return Interval(len(values), float(values.mean()))
     return mean_interval(effects, level=1 - ALPHA / family)
 
 

@@ -136,6 +136,9 @@ def _pairs(summary: Summary, comparison: Comparison, left: int) -> tuple[str, in
     read = results(files, comparison, comparison.representatives, tuple(COLUMNS.values()))
     found, reasons = [], []
     for first, second in combinations(comparison.representatives, 2):
+        if _several_data(comparison, first, second):
+            reasons.append("the data changed between runs, so their queries may be others")
+            continue
         for measure, column in COLUMNS.items():
             values = aligned(read.get(first, {}), read.get(second, {}), column)
             pair = values and _Pair(comparison, measure, first, second, values)
@@ -154,6 +157,10 @@ def _enough_seeds(comparison: Comparison) -> bool:
     """Whether any two losses may share the seeds that it takes, known before anything is read."""
     seeds = [{run.seed for run in comparison.runs_of(subject)} for subject in comparison.representatives]
     return any(len(one & other) >= SEEDS for one, other in combinations(seeds, 2))
+
+
+def _several_data(comparison: Comparison, *subjects: Subject) -> bool:
+    return len({run.data_fingerprint for subject in subjects for run in comparison.runs_of(subject)}) > 1
 
 
 def _crossed(pairs: Sequence[_Pair]) -> Iterator[Crossed]:

@@ -11,6 +11,7 @@ from losscope.statistics import OneRunTest, one_run_test
 from losscope.statistics.paired import ALPHA
 from losscope.summary.formatting import ABSENT, interval_text, p_text
 from losscope.summary.measures import INTRA_TRAIN
+from losscope.summary.pairing import Side, seeds_of_other_data
 from losscope.summary.subjects import Subject
 from losscope.summary.types import Comparison, Difference, Summary
 
@@ -55,9 +56,10 @@ def _own_test(summary: Summary, comparison: Comparison) -> Iterator[OwnTest]:
         return
     contrastive, triplet = (of[loss] for loss in LOSSES)
     one, other = (_by_seed(comparison, subject) for subject in (contrastive, triplet))
+    other_data = seeds_of_other_data(Side(comparison, contrastive), Side(comparison, triplet))
     tests = {
         seed: one_run_test(one[seed], other[seed])
-        for seed in sorted(one.keys() & other.keys())
+        for seed in sorted((one.keys() & other.keys()) - other_data)
         if one[seed].keys() & other[seed].keys()
     }
     if tests:
