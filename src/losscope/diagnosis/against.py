@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from losscope.diagnosis.describing import plain
 from losscope.diagnosis.intervals import OVER_CLASSES, OVER_QUERIES, query_mean
 from losscope.diagnosis.labels import Classes
 from losscope.diagnosis.retrieving import Retrieved
@@ -27,6 +28,7 @@ def paired(
     *,
     similarity: Similarity,
     seed: int,
+    device: str,
 ) -> dict[str, Any]:
     """The differences, this space minus the other, as plain JSON types."""
     labels = this.labels
@@ -47,7 +49,7 @@ def paired(
         "worse": [_query(found, others, place) for place in order[::-1][:SHOWN].tolist() if gained[place] < 0],
         "per_class": [] if codes is None else _by_class(gained, codes, classes),
     }
-    return document | _spaces(this, other, similarity, seed)
+    return document | _spaces(this, other, similarity, seed, device)
 
 
 def _query(found: Retrieved, others: Retrieved, place: int) -> dict[str, Any]:
@@ -68,11 +70,9 @@ def _by_class(gained: np.ndarray, codes: np.ndarray, classes: Classes) -> list[d
     return sorted(rows, key=lambda row: row["difference"])
 
 
-def _spaces(this: Space, other: Space, similarity: Similarity, seed: int) -> dict[str, Any]:
+def _spaces(this: Space, other: Space, similarity: Similarity, seed: int, device: str) -> dict[str, Any]:
     codes = np.zeros(len(this), np.int64) if this.labels.several else this.labels.single
-    found = compare_spaces(this.embeddings, other.embeddings, codes, similarity=measured_by(similarity), seed=seed)
-    return {
-        "cka": found.cka,
-        "cka_unbiased": found.cka_unbiased,
-        "neighborhood_overlap": asdict(found.neighborhood_overlap),
-    }
+    found = compare_spaces(
+        this.embeddings, other.embeddings, codes, similarity=measured_by(similarity), seed=seed, device=device
+    )
+    return {name: plain(getattr(found, name)) for name in ("cka", "cka_unbiased", "neighborhood_overlap")}

@@ -14,6 +14,9 @@ from losscope.diagnosis.labels import Classes
 from losscope.diagnosis.space import CHUNK, Similarity, Space, measured_by
 from losscope.diagnostics.separation import inter_class_distance_mean
 from losscope.geometry import ClassMoments, describe
+from losscope.geometry.rows import Rows
+from losscope.geometry.spectrum import spectrum
+from losscope.geometry.variance import variance
 
 LISTED = 100
 """Suspects and duplicates that are listed; all are counted."""
@@ -28,7 +31,7 @@ class Described:
     document: Mapping[str, Any]
     intra_class_variance_mean: float | None
     inter_class_distance_mean: float | None
-    effective_rank: float
+    effective_rank: float | None
     per_class: Mapping[str, Any]
     suspects: Mapping[int, tuple[float, str]]
 
@@ -78,9 +81,29 @@ def described(
         document,
         plain(found.variance.intra_class_variance_mean),
         plain(found.variance.inter_class_distance_mean),
-        float(found.spectrum.effective_rank),
+        plain(found.spectrum.effective_rank),
         _per_class(found.per_class, classes),
         {row["row"]: (row["score"], row["suggested"]) for row in listed},
+    )
+
+
+def summarized(space: Space, classes: Classes, similarity: Similarity, device: str) -> Described:
+    """The three numbers of a space that need one pass over its rows, and nothing else."""
+    if space.labels.several:
+        return _of_sets(space, classes, similarity)
+    rows = Rows(space.embeddings, space.labels.single, similarity=measured_by(similarity), device=device)
+    moments = ClassMoments(second_moment=True, device=rows.device)
+    for chunk, points in rows.chunks():
+        moments.update(points, rows.labels[chunk])
+    found = moments.compute()
+    apart = variance(found)
+    return Described(
+        {},
+        plain(apart.intra_class_variance_mean),
+        plain(apart.inter_class_distance_mean),
+        plain(spectrum(found).effective_rank),
+        {},
+        {},
     )
 
 
@@ -123,9 +146,9 @@ def _of_sets(space: Space, classes: Classes, similarity: Similarity) -> Describe
     labels = space.labels
     for start in range(0, len(space), CHUNK):
         stop = min(start + CHUNK, len(space))
-        points = torch.from_numpy(np.ascontiguousarray(space.embeddings[start:stop])).float()
+        points = torch.from_numpy(np.array(space.embeddings[start:stop], np.float64))
         if similarity == "cosine":
-            points = torch.nn.functional.normalize(points, dim=-1)
+            points = torch.nn.functional.normalize(points, dim=-1, eps=1e-300)
         everything.update(points, torch.zeros(len(points), dtype=torch.int64))
         members = slice(labels.offsets[start], labels.offsets[stop])
         own = torch.from_numpy(labels.rows[members] - start)
@@ -133,11 +156,11 @@ def _of_sets(space: Space, classes: Classes, similarity: Similarity) -> Describe
     statistics = moments.compute().statistics
     singular = torch.linalg.eigvalsh(everything.compute().second).clamp_min(0).sqrt()
     share = singular / singular.sum().clamp_min(torch.finfo(torch.float64).tiny)
-    variance: list[Any] = [None] * len(classes)
+    variances: list[Any] = [None] * len(classes)
     for place, value in zip(statistics.classes.tolist(), statistics.variances.tolist(), strict=True):
-        variance[place] = value
+        variances[place] = value
     return Described(
         {}, float(statistics.variances.mean()) if len(statistics.classes) else None,
         float(inter_class_distance_mean(statistics)) if len(statistics.classes) > 1 else None,
-        float(torch.special.entr(share).sum().exp()), {"variance": variance}, {},
+        float(torch.special.entr(share).sum().exp()) if bool(share.any()) else None, {"variance": variances}, {},
     )  # fmt: skip

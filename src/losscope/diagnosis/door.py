@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from losscope.diagnosis.against import paired
-from losscope.diagnosis.describing import Described, described
+from losscope.diagnosis.describing import Described, described, summarized
 from losscope.diagnosis.failures import failures
 from losscope.diagnosis.intervals import OVER_CLASSES, OVER_QUERIES, QueryMean
 from losscope.diagnosis.labels import Classes, Labels
@@ -23,9 +24,10 @@ from losscope.diagnosis.result import Diagnosis
 from losscope.diagnosis.retrieving import EXACT_UP_TO, SAMPLE, Progress, Retrieved, asking, forget, retrieve
 from losscope.diagnosis.rows import rows_table
 from losscope.diagnosis.space import AS_FIRST, SIMILARITIES, Similarity, Space, spaces
+from losscope.diagnosis.tensors import check_device
 from losscope.diagnosis.verifying import verified
-from losscope.diagnosis.writing import write
-from losscope.errors import InvalidInput, UnknownName
+from losscope.diagnosis.writing import check_folder, write
+from losscope.errors import InvalidInput, MissingDependency, UnknownName
 from losscope.report.space.words import BY_K, flat
 
 NEIGHBORS = 10
@@ -59,13 +61,13 @@ def diagnose(
 
     Up to 20,000 rows all query; beyond, a `sample` of 2,000 does against everything, unless `exact`. `against` is
     a second space of the same rows: differences are this one minus that. `out` gets `diagnosis.json`, `rows.parquet`
-    and `report.html`; interrupted exact runs go on there. Raises InvalidInput, MissingData, UnknownName.
+    and `report.html`; interrupted exact runs go on there. Raises InvalidInput, MissingData, MissingDependency, UnknownName.
 
     >>> z = np.eye(4)[[0, 0, 1, 1]]
     >>> diagnose(z, ["cat", "cat", "dog", "dog"]).recall_at_k[1]
     1.0
     """
-    _check(similarity, sample, gallery, against)
+    _check(similarity, sample, gallery, against, ks, umap=umap, device=device)
     given = [(embeddings, labels, "embeddings")]
     if gallery is not None:
         given.append((gallery, gallery_labels, "gallery"))
@@ -78,9 +80,12 @@ def diagnose(
                            f"{shown.embeddings.shape[1]}; expected one space for both")  # fmt: skip
     named = row_names(names, len(space))
     folder = Path(out) if out is not None else None
+    if folder is not None:
+        check_folder(folder)
     asked = asking(space, sample, exact, seed)
     options: dict[str, Any] = {"similarity": similarity, "device": device, "folder": folder, "progress": progress}
-    found = retrieve(space, shown, asked, ks=ks, **options)
+    measured = sorted({1, *ks})  # what fails is told by the first neighbor, whatever is asked
+    found = retrieve(space, shown, asked, ks=measured, **options)
     means = found.means(space.labels)
     some = sample or SAMPLE
     geometry = described(
@@ -89,23 +94,23 @@ def diagnose(
     )  # fmt: skip
     target = space if shown is None else shown
     neighbors = nearest(
-        space.embeddings[found.rows], target.embeddings, NEIGHBORS, similarity, found.rows if shown is None else None
-    )
+        space.embeddings[found.rows], target.embeddings, NEIGHBORS, similarity, found.rows if shown is None else None,
+        device=device, progress=progress,
+    )  # fmt: skip
     places = (
         project_umap(space.embeddings, similarity, seed, some) if umap else project(space.embeddings, similarity, seed)
     )
     failed = failures(found, space.labels, target.labels, classes, neighbors)
     reverse = None
     if shown is not None:
-        back = retrieve(shown, space, asking(shown, sample, exact, seed), ks=ks, **options)
+        back = retrieve(shown, space, asking(shown, sample, exact, seed), ks=measured, **options)
         reverse = _direction(back, back.means(shown.labels), shown)
     comparison = None
     if against is not None:
-        others = retrieve(rest[0], None, asked, ks=ks, **options)
-        comparison = paired(space, rest[0], found, others, classes, similarity=similarity, seed=seed) | {
-            "other": _summary(others.means(rest[0].labels), described(
-                rest[0], classes, similarity, sample=some, exact_up_to=EXACT_UP_TO, seed=seed, device=device, progress=progress))
-        }  # fmt: skip
+        others = retrieve(rest[0], None, asked, ks=measured, **options)
+        comparison = paired(space, rest[0], found, others, classes, similarity=similarity, seed=seed, device=device) | {
+            "other": _summary(others.means(rest[0].labels), summarized(rest[0], classes, similarity, device))
+        }
     result = Diagnosis(
         n=len(space),
         dim=space.embeddings.shape[1],
@@ -131,7 +136,7 @@ def diagnose(
         gallery=None if shown is None else {"n": len(shown), "source": shown.source},
         reverse=reverse,
         comparison=comparison,
-        notes=_notes(space, shown, found, similarity),
+        notes=_notes([space, *rest], shown, found, similarity),
         folder=folder,
     )  # fmt: skip
     if folder is not None:
@@ -140,11 +145,19 @@ def diagnose(
     return result
 
 
-def _check(similarity: str, sample: int | None, gallery: Any, against: Any) -> None:
+def _check(
+    similarity: str, sample: int | None, gallery: Any, against: Any, ks: Sequence[int], *, umap: bool, device: str
+) -> None:
+    """Raises for what would otherwise fail after the work."""
     if similarity not in SIMILARITIES:
         raise UnknownName.of("similarity", similarity, SIMILARITIES)
     if sample is not None and sample < 2:
         raise InvalidInput(f"sample = {sample}; expected at least 2 queries")
+    if not len(ks) or any(k != int(k) or k < 1 for k in ks):
+        raise InvalidInput(f"ks = {list(ks)}; expected whole numbers from 1 on, such as (1, 5, 10)")
+    if umap and find_spec("umap") is None:
+        raise MissingDependency.of("umap-learn", "umap", "a UMAP map")
+    check_device(device)
     if gallery is not None and against is not None:
         raise InvalidInput(
             "both a gallery and a second space; expected one of them: compare the two directions one by one"
@@ -218,8 +231,9 @@ def _pictured(
     return shown
 
 
-def _notes(space: Space, gallery: Space | None, found: Retrieved, similarity: Similarity) -> tuple[str, ...]:
-    said = []
+def _notes(given: Sequence[Space], gallery: Space | None, found: Retrieved, similarity: Similarity) -> tuple[str, ...]:
+    said = [note for one in given for note in one.notes]
+    space = given[0]
     for one, what in ((space, "embeddings"), (gallery, "gallery")):
         if one is not None and one.zero_rows and similarity == "cosine":
             said.append(f"{one.zero_rows:,} of {len(one):,} rows of the {what} are all zero: they have no direction, and "

@@ -22,29 +22,28 @@ def failures(
     measure: str = "map_at_r",
 ) -> list[dict[str, Any]]:
     """Queries whose first neighbor is not relevant: row, label, measure, neighbors with labels and whether relevant."""
-    first = found.each.get("recall_at_1", found.each[measure])
+    first = found.each["recall_at_1"]
     worst = [place for place in np.argsort(found.each[measure], kind="stable").tolist() if first[place] < 1]
-    taken: Counter[str] = Counter()
+    taken: Counter[tuple[int, ...]] = Counter()
     listed = []
     for place in worst:
-        own = _names(labels, classes, int(found.rows[place]))
-        label = " | ".join(own)
-        if taken[label] < OF_A_CLASS:
-            taken[label] += 1
+        own = _places(labels, int(found.rows[place]))
+        if taken[own] < OF_A_CLASS:
+            taken[own] += 1
             listed.append(
                 {
                     "row": int(found.rows[place]),
-                    "label": label,
+                    "label": _shown(own, classes),
                     measure: float(found.each[measure][place]),
                     "neighbors": [
                         {
                             "row": row,
-                            "label": " | ".join(theirs),
+                            "label": _shown(theirs, classes),
                             "distance": distance,
                             "relevant": bool({*own} & {*theirs}),
                         }
                         for row, distance in zip(*(part[place].tolist() for part in neighbors), strict=True)
-                        for theirs in [_names(shown_labels, classes, row)]
+                        for theirs in [_places(shown_labels, row)]
                     ],
                 }
             )
@@ -53,5 +52,10 @@ def failures(
     return listed
 
 
-def _names(labels: Labels, classes: Classes, row: int) -> list[str]:
-    return [classes.names[place] for place in labels.places[labels.offsets[row] : labels.offsets[row + 1]].tolist()]
+def _places(labels: Labels, row: int) -> tuple[int, ...]:
+    """The classes of a row; two of them may be shown by one name."""
+    return tuple(labels.places[labels.offsets[row] : labels.offsets[row + 1]].tolist())
+
+
+def _shown(places: tuple[int, ...], classes: Classes) -> str:
+    return " | ".join(classes.names[place] for place in places)

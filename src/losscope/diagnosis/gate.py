@@ -10,6 +10,7 @@ those over queries, `.mean` (or the bare name) the point.
 from __future__ import annotations
 
 import ast
+import math
 import operator
 import warnings
 from collections.abc import Callable, Collection, Mapping
@@ -67,7 +68,10 @@ def _true(node: ast.expr, condition: str, numbers: Mapping[str, float | None]) -
 
 def _value(node: ast.expr, condition: str, numbers: Mapping[str, float | None]) -> float:
     if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-        return float(node.value)  # type: ignore[arg-type]
+        try:
+            return float(node.value)  # type: ignore[arg-type]
+        except OverflowError:
+            raise InvalidInput("--fail-if has a number that is too large; expected numbers below 1.8e308") from None
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         return -_value(node.operand, condition, numbers)
     name = _dotted(node)
@@ -76,7 +80,7 @@ def _value(node: ast.expr, condition: str, numbers: Mapping[str, float | None]) 
     if name not in numbers:
         raise UnknownName.of("name in --fail-if", name, numbers)
     value = numbers[name]
-    if value is None:
+    if value is None or not math.isfinite(value):
         raise InvalidInput(f"--fail-if {condition!r}: '{name}' does not exist for these embeddings (too few classes or "
                            "queries for an interval?); expected a number that was measured")  # fmt: skip
     return value

@@ -1,4 +1,4 @@
-"""Labels of any kind as numbers: integers, strings, sets; -1, "" and missing values are "no class".
+"""Labels of any kind as numbers: integers, strings, sets; -1 (also as text), "" and missing values are "no class".
 
 Two items are relevant to each other if they share a label: the same class, or, for sets, at least one in common.
 """
@@ -86,8 +86,16 @@ def encode(
     encoded = []
     for part in parts:
         places = pc.index_in(part.values, table).to_numpy(zero_copy_only=False).astype(np.int64)
-        encoded.append(Labels(part.offsets, places, part.several))
+        labels = Labels(part.offsets, places, part.several)
+        encoded.append(_once(labels) if part.several else labels)
     return Classes(tuple(values), tuple(_shown(value, names) for value in values)), encoded
+
+
+def _once(labels: Labels) -> Labels:
+    """Each class of a row once, also where its list repeats it."""
+    count = int(labels.places.max(initial=0)) + 1
+    row, place = np.divmod(np.unique(labels.rows * count + labels.places), count)
+    return Labels(_offsets(np.bincount(row, minlength=len(labels))), place, several=True)
 
 
 def _shown(value: int | str, names: Sequence[str] | dict[str, str] | None) -> str:
@@ -126,8 +134,9 @@ def _offsets(counts: np.ndarray) -> np.ndarray:
 
 
 def _classed(values: pa.Array) -> np.ndarray:
-    none: Any = "" if pa.types.is_string(values.type) else OUTLIER
-    found: np.ndarray = pc.fill_null(pc.not_equal(values, none), False).to_numpy(zero_copy_only=False)
+    """Which of the values are a class."""
+    none = pa.array(["", str(OUTLIER)] if pa.types.is_string(values.type) else [OUTLIER], values.type)
+    found: np.ndarray = pc.and_(values.is_valid(), pc.invert(pc.is_in(values, none))).to_numpy(zero_copy_only=False)
     return found
 
 

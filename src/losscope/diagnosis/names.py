@@ -35,8 +35,11 @@ class Names:
         content = found.get("bytes") if found else None
         if content is None and self.texts is not None:
             path = self.folder / (self.texts[row].as_py() or "")
-            if path.suffix.lower() in ENDINGS and path.is_file():
-                content = path.read_bytes()
+            try:
+                if path.suffix.lower() in ENDINGS and path.is_file():
+                    content = path.read_bytes()
+            except (OSError, ValueError):  # too long for a path, no right to read it, a zero character
+                return None
         return None if content is None else _small(content)
 
 

@@ -31,8 +31,8 @@ def numbers(document: Mapping[str, Any]) -> dict[str, float | None]:
 
 
 def names_of(ks: Sequence[int], *, against: bool) -> set[str]:
-    """The names that a condition may use, before anything is measured."""
-    measures = [flat(name, k) for name in BY_K for k in ks] + ["r_precision", "map_at_r", "mrr"]
+    """The names that a condition may use, before anything is measured; K = 1 always is."""
+    measures = [flat(name, k) for name in BY_K for k in {1, *ks}] + ["r_precision", "map_at_r", "mrr"]
     estimates = {*measures, *(f"{name}.{bound}" for name in measures for bound in BOUNDS)}
     space = estimates | set(PLAIN)
     if not against:

@@ -23,20 +23,31 @@ class Projection(NamedTuple):
 
 def project(embeddings: np.ndarray, similarity: Similarity, seed: int) -> Projection:
     """Principal components of the rows, of unit length under cosine. Signs make the largest weight positive."""
-    count, dim = embeddings.shape
+    count = len(embeddings)
     rows = np.arange(count) if count <= FITTED_ON else np.sort(generator(seed, "map").choice(count, FITTED_ON, False))
     sample = _points(embeddings[rows], similarity)
     center = sample.mean(0)
-    values, vectors = np.linalg.eigh(np.cov(sample - center, rowvar=False, bias=True).reshape(dim, dim))
-    axes = vectors[:, ::-1][:, :2]
+    values, axes = _components(sample - center)
     axes = axes * np.sign(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])])
     places = np.zeros((count, 2))
     for start in range(0, count, CHUNK):
         part = slice(start, start + CHUNK)
         places[part, : axes.shape[1]] = (_points(embeddings[part], similarity) - center) @ axes
     total = max(float(values.sum()), np.finfo(float).tiny)
-    shares = [max(float(value), 0.0) / total for value in values[::-1][:2]] + [0.0]
+    shares = [max(float(value), 0.0) / total for value in values[:2]] + [0.0]
     return Projection(places[:, 0], places[:, 1], (shares[0], shares[1]), "PCA")
+
+
+def _components(centered: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Variances, decreasing, and the first two axes (dim, 2 or fewer), by the smaller of the two Gram matrices."""
+    count, dim = centered.shape
+    if dim <= count:
+        values, vectors = np.linalg.eigh(centered.T @ centered / count)
+        return values[::-1], vectors[:, ::-1][:, :2]
+    values, vectors = np.linalg.eigh(centered @ centered.T / count)
+    axes = centered.T @ vectors[:, ::-1][:, :2]
+    length = np.sqrt(np.square(axes).sum(0))
+    return values[::-1], axes / np.where(length > 0, length, 1.0)
 
 
 def project_umap(embeddings: np.ndarray, similarity: Similarity, seed: int, sample: int) -> Projection:

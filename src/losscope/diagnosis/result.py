@@ -31,7 +31,7 @@ class Diagnosis:
     map_at_r: float
     intra_class_variance_mean: float | None
     inter_class_distance_mean: float | None
-    effective_rank: float
+    effective_rank: float | None
     queries: Mapping[str, Any]  # asked, of how many, without a relevant item, exact or a sample of which seed
     intervals: Mapping[str, Mapping[str, Any]]
     per_class: pa.Table

@@ -19,6 +19,8 @@ import torch
 from losscope.diagnosis.intervals import QueryMean, query_mean
 from losscope.diagnosis.labels import Labels
 from losscope.diagnosis.space import CHUNK, Similarity, Space
+from losscope.diagnosis.tensors import as_tensor
+from losscope.errors import InvalidInput
 from losscope.evaluation import Evaluation, LabelSets, evaluate
 from losscope.files import atomic
 from losscope.report.space.words import flat
@@ -81,14 +83,18 @@ def retrieve(
     """
     shown = queries if gallery is None else gallery
     asked = np.arange(len(queries)) if rows is None else rows
-    size = max(256, PART // len(shown))
+    tried, size = len(asked), max(256, PART // len(shown))
     options: dict[str, Any] = {"ks": tuple(ks), "similarity": similarity, "device": device}
-    points = torch.from_numpy(np.asarray(queries.embeddings))
+    points = as_tensor(queries.embeddings)
     if len(asked) <= size and rows is None:
-        others = () if gallery is None else (torch.from_numpy(np.asarray(gallery.embeddings)), _torch(gallery.labels))
+        others = () if gallery is None else (as_tensor(gallery.embeddings), _torch(gallery.labels))
         found = evaluate(points, _torch(queries.labels), *others, **options, progress=_of(progress, 0, len(asked)))
         return Retrieved(found.queries.cpu().numpy(), _each(found), len(asked), exact=True)
-    target, target_labels = torch.from_numpy(np.asarray(shown.embeddings)), _torch(shown.labels)
+    asked = asked[_answerable(queries.labels, shown.labels, same=gallery is None)[asked]]
+    if not len(asked):
+        raise InvalidInput(f"none of {tried:,} queries has a relevant item among {len(shown):,} rows; expected at least one "
+                           "query whose class others have too")  # fmt: skip
+    target, target_labels = as_tensor(shown.embeddings), _torch(shown.labels)
     place = None if folder is None else folder / UNFINISHED / _digest(queries, gallery, asked, options)
     parts = []
     for start in range(0, len(asked), size):
@@ -109,12 +115,21 @@ def retrieve(
             with atomic(saved) as temporary, temporary.open("wb") as file:
                 np.savez(file, **parts[-1])
     each = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return Retrieved(each.pop("rows"), each, len(asked), exact=rows is None)
+    return Retrieved(each.pop("rows"), each, tried, exact=rows is None)
 
 
 def forget(folder: Path) -> None:
     """Remove what an interrupted run would have gone on with."""
     shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
+
+
+def _answerable(labels: Labels, shown: Labels, *, same: bool) -> np.ndarray:
+    """Whether each row (rows,) has a relevant item in the gallery: one of its classes there, beside its own."""
+    places = np.concatenate([labels.places, shown.places])
+    there = np.bincount(shown.places, minlength=int(places.max(initial=0)) + 1) > int(same)
+    found = np.zeros(len(labels), bool)
+    found[labels.rows[there[labels.places]]] = True
+    return found
 
 
 def _each(found: Evaluation) -> dict[str, np.ndarray]:

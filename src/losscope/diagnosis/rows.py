@@ -67,8 +67,10 @@ def _neighbors(neighbors: tuple[np.ndarray, np.ndarray], place: np.ndarray, abse
     k = ids.shape[1]
     offsets = np.concatenate([[0], np.cumsum(np.where(absent, 0, k))])
     kept = place[~absent]
+    with np.errstate(over="ignore"):  # an inner product may be beyond float32
+        distances = distances.astype(np.float32)
     parts = [
         pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(np.ascontiguousarray(part[kept]).ravel()))
-        for part in (ids, distances.astype(np.float32))
+        for part in (ids, distances)
     ]
     return pa.StructArray.from_arrays(parts, ["ids", "distances"], mask=pa.array(absent))

@@ -7,11 +7,13 @@ in the gallery, never a query. Rows whose numbers overflow float32 are an error,
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pyarrow as pa
 
 from losscope.diagnosis.labels import Classes, Labels, encode
 from losscope.diagnosis.reading import Columns, open_columns
@@ -34,6 +36,8 @@ EMBEDDING_KEYS = (
     "X",
     "array",
 )
+ROW_KEYS = ("id", "index", "row", "__index_level_0__", "unnamed: 0", "")
+"""Names of columns that number rows, as tables are often saved with; never dimensions."""
 LABEL_KEYS = ("labels", "label", "targets", "target", "classes", "class", "y")
 SEPARATOR = "::"
 """Between a file and the name of an array or column in it."""
@@ -41,6 +45,8 @@ AS_FIRST = object()
 """In place of labels: those of the first space."""
 CHUNK = 16_384
 """Rows that are looked at together."""
+MOST_DIM = 8_192
+"""Dimensions at most: matrices (dim, dim) are made, of half a gigabyte each at this size."""
 
 
 def measured_by(similarity: Similarity) -> Literal["cosine", "euclidean"]:
@@ -50,12 +56,16 @@ def measured_by(similarity: Similarity) -> Literal["cosine", "euclidean"]:
 
 @dataclass(frozen=True, eq=False)
 class Space:
-    """Embeddings (rows, dim) of a float type with the labels of their rows. `zero_rows`: how many are all zero."""
+    """Embeddings (rows, dim) of a float type with the labels of their rows. `zero_rows`: how many are all zero.
+
+    `notes` say how the embeddings were read, where that was a choice.
+    """
 
     embeddings: np.ndarray
     labels: Labels
     source: str
     zero_rows: int
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.embeddings)
@@ -67,17 +77,20 @@ def spaces(*given: tuple[Any, Any, str], class_names: Any = None) -> tuple[Class
     Embeddings and labels are arrays or files; labels may also be the name of a column beside the embeddings. Raises
     InvalidInput, MissingData.
     """
-    found = [(*_embeddings(embeddings, what), labels, what) for embeddings, labels, what in given]
+    named = {
+        name for _, labels, _ in given if isinstance(labels, str | Path) for name in (str(labels), located(labels)[1])
+    }
+    found = [(*_embeddings(embeddings, what, named), labels, what) for embeddings, labels, what in given]
     raw = [
         (_labels(labels, columns, what), f"labels of {what}")
-        for _, columns, labels, what in found
+        for _, columns, _, labels, what in found
         if labels is not AS_FIRST
     ]
     classes, own = encode(*raw, names=class_names)
     each = iter(own)
     encoded = [own[0] if labels is AS_FIRST else next(each) for *_, labels, _ in found]
     checked = []
-    for (embeddings, columns, given_labels, what), labels in zip(found, encoded, strict=True):
+    for (embeddings, columns, notes, given_labels, what), labels in zip(found, encoded, strict=True):
         if len(labels) != len(embeddings):
             if given_labels is AS_FIRST:
                 raise InvalidInput(f"{len(labels):,} rows of embeddings against {len(embeddings):,}; expected the same rows "
@@ -86,7 +99,7 @@ def spaces(*given: tuple[Any, Any, str], class_names: Any = None) -> tuple[Class
                 f"{what}: {len(embeddings):,} rows of embeddings and {len(labels):,} labels; expected one label for each row"
             )
         zero_rows = _check_rows(embeddings, what)
-        checked.append(Space(embeddings, labels, columns.path.name if columns else "array", zero_rows))
+        checked.append(Space(embeddings, labels, columns.path.name if columns else "array", zero_rows, notes))
     if len(classes) < 2:
         only = f"the single class '{classes.names[0]}'" if len(classes) else "no class at all"
         raise InvalidInput(
@@ -111,12 +124,16 @@ def column_of(columns: Columns, name: str) -> str:
     return name
 
 
-def _embeddings(given: Any, what: str) -> tuple[np.ndarray, Columns | None]:
-    columns = None
+def _embeddings(
+    given: Any, what: str, labels: Collection[str | None]
+) -> tuple[np.ndarray, Columns | None, tuple[str, ...]]:
+    """The matrix, the file that it is from, and notes; `labels` are names of columns that hold no dimension."""
+    columns: Columns | None = None
+    notes: tuple[str, ...] = ()
     if isinstance(given, str | Path):
         path, name = located(given)
         columns = open_columns(path)
-        array = _matrix(columns, name)
+        array, notes = _matrix(columns, name, labels)
     else:
         array = (
             given.detach().cpu().float().numpy()
@@ -127,43 +144,70 @@ def _embeddings(given: Any, what: str) -> tuple[np.ndarray, Columns | None]:
         raise InvalidInput(f"{what} have the shape {array.shape}; expected (rows, dim) with at least one of each")
     if array.dtype.kind not in "fiu":
         raise InvalidInput(f"{what} have the type {array.dtype}; expected real numbers")
+    if array.shape[1] > MOST_DIM:
+        raise InvalidInput(
+            f"{what} have {array.shape[1]:,} dimensions; expected at most {MOST_DIM:,}: project them first, for example "
+            "on principal components"
+        )
     if array.dtype.kind in "iu":
         array = array.astype(np.float32)
-    return array.astype(array.dtype.newbyteorder("="), copy=False), columns
+    elif array.dtype.itemsize > 8:  # long double
+        with np.errstate(over="ignore"):  # what becomes infinite is told by row
+            array = array.astype(np.float64)
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    if any(stride < 0 or stride % array.itemsize for stride in array.strides):  # as a tensor can't have them
+        array = np.ascontiguousarray(array)
+    return array, columns, notes
 
 
-def _matrix(columns: Columns, name: str | None) -> np.ndarray:
+def _matrix(columns: Columns, name: str | None, labels: Collection[str | None]) -> tuple[np.ndarray, tuple[str, ...]]:
     if name is not None:
-        return columns.matrix(column_of(columns, name))
+        return columns.matrix(column_of(columns, name)), ()
     usual = [key for key in EMBEDDING_KEYS if key in columns.names]
     if not columns.table:
         for key in usual or columns.names:
             array = columns.matrix(key)
             if (array.ndim == 2 and array.dtype.kind == "f") or key in usual:
-                return array
+                return array, ()
         raise InvalidInput(f"{columns.path} holds {columns.listed} and none of it is a matrix of "
                            f"real numbers; name it: {columns.path.name}{SEPARATOR}NAME")  # fmt: skip
     if usual:
-        return columns.matrix(usual[0])
-    return _spread(columns)
+        return columns.matrix(usual[0]), ()
+    return _spread(columns, labels)
 
 
-def _spread(columns: Columns) -> np.ndarray:
-    """A matrix that a table spreads over its numeric columns, those of labels left out."""
-    kept = []
+def _spread(columns: Columns, labels: Collection[str | None]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """A matrix that a table spreads over its numeric columns, with a note of which; labels and row numbers left out.
+
+    Among columns of fractions, one of whole numbers is a number or code of the row, not a dimension.
+    """
+    numeric: dict[str, Any] = {}
     for name in columns.names:
         column: Any = columns.take(name)
-        if is_list(column.type) and is_number(column.type.value_type):
-            return columns.matrix(name)
-        if name not in LABEL_KEYS and is_number(column.type):
-            if column.null_count:
-                row = int(np.flatnonzero(column.is_null().to_numpy())[0])
-                raise InvalidInput(f"{columns.path} has no number in row {row} of '{name}'; expected one in each row")
-            kept.append(column.to_numpy())
+        if is_list(column.type) and is_number(column.type.value_type) and name not in labels:
+            return columns.matrix(name), ()
+        if is_number(column.type):
+            numeric[name] = column
+    left_out = {*labels, *LABEL_KEYS} | {name for name in numeric if name.lower() in ROW_KEYS}
+    fractions = {name for name, column in numeric.items() if pa.types.is_floating(column.type)} - left_out
+    kept = {name: column for name, column in numeric.items() if name not in left_out and name in (fractions or numeric)}
+    for name, column in kept.items():
+        if column.null_count:
+            row = int(np.flatnonzero(column.is_null().to_numpy())[0])
+            raise InvalidInput(f"{columns.path} has no number in row {row} of '{name}'; expected one in each row")
     if not kept:
         raise InvalidInput(f"{columns.path} holds {columns.listed} and no numbers; expected "
                            f"a column of lists, or numeric columns; name it: {columns.path.name}{SEPARATOR}NAME")  # fmt: skip
-    return np.stack(kept, axis=1)
+    without = [name for name in numeric if name not in kept]
+    note = f"{columns.path.name}: {len(kept):,} numeric columns are the dimensions, {_span([*kept])}"
+    return np.stack([column.to_numpy() for column in kept.values()], axis=1), (
+        note + (f"; {_span(without)} left out, as labels or whole numbers." if without else "."),
+    )
+
+
+def _span(names: Sequence[str]) -> str:
+    """Names for a note: all of a few, else the first and the last."""
+    return ", ".join(names) if len(names) <= 4 else f"{names[0]} to {names[-1]}"
 
 
 def _labels(given: Any, beside: Columns | None, what: str) -> Any:

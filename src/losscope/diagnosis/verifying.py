@@ -9,6 +9,7 @@ import torch
 
 from losscope.diagnosis.describing import plain
 from losscope.diagnosis.space import Similarity, Space
+from losscope.diagnosis.tensors import as_tensor
 from losscope.evaluation.verification import verification
 
 
@@ -20,6 +21,6 @@ def verified(space: Space, similarity: Similarity, *, exact_up_to: int, device: 
     classed = np.unique(labels[labels >= 0], return_counts=True)[1]
     if len(classed) < 2 or classed.max() < 2:
         return None
-    points = torch.from_numpy(np.asarray(space.embeddings)).to(device)
+    points = as_tensor(space.embeddings).to(device)
     found: dict[str, Any] = plain(verification(points, torch.from_numpy(labels).to(device), similarity=similarity))
     return found

@@ -14,7 +14,7 @@ import numpy as np
 
 from losscope.errors import InvalidInput
 
-WHOLE = 1 << 30
+WHOLE = 1 << 28
 """Bytes that are copied rather than mapped."""
 PIECE = 1 << 24
 """Bytes that are read at a time."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 LONGEST_LINE = 1 << 24
+WHOLE_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,18})")
 
 
 def open_csv(path: Path) -> Columns:
@@ -33,7 +35,7 @@ def open_csv(path: Path) -> Columns:
             path,
             read_options=csv.ReadOptions(**reading),
             parse_options=csv.ParseOptions(delimiter=separator),
-            convert_options=csv.ConvertOptions(strings_can_be_null=True, timestamp_parsers=[csv.ISO8601]),
+            convert_options=csv.ConvertOptions(strings_can_be_null=False, timestamp_parsers=[csv.ISO8601]),
         )
         columns = from_table(path, table)  # decodes the names in the header
     except InvalidInput:
@@ -75,10 +77,10 @@ def from_table(path: Path, table: pa.Table) -> Columns:
 
 
 def _whole_numbers(lines: list[str]) -> list[int] | None:
-    try:
-        numbers = [int(line) for line in lines]
-    except ValueError:
+    """The lines as numbers, where each is written as numbers are: "007" and "1_0" are names."""
+    if not all(WHOLE_NUMBER.fullmatch(line.strip()) for line in lines):
         return None
+    numbers = [int(line) for line in lines]
     return numbers if all(-(2**63) <= number < 2**63 for number in numbers) else None
 
 

@@ -36,13 +36,12 @@ def _good(document: Mapping[str, Any]) -> str:
 
 
 def _fails(document: Mapping[str, Any]) -> str:
-    first = f"recall_at_{next(iter(document['recall_at_k']))}"
     asked = [row for row in document["per_class"] if row["queries"] >= LEAST_QUERIES]
     parts = []
     if asked:
         worst = sorted(asked, key=lambda row: row["map_at_r"])[:3]
         listed = ", ".join(f"{row['label']} ({shown(row['map_at_r'])})" for row in worst)
-        never = sum(row[first] == 0 for row in asked)
+        never = sum(row["recall_at_1"] == 0 for row in asked)
         parts.append(f"Lowest MAP@R by class: {listed}.")
         if never:
             parts.append(f"{never:,} classes never find one of their own first.")

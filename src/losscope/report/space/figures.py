@@ -44,10 +44,9 @@ def map_figure(record: Record) -> Figure | None:
     ]
     panels = [Panel(f"The {len(colored)} largest classes", f"Scatter plot of {len(kept):,} rows, {where}.",
                     tuple(trace for trace in traces if trace["x"]), _square(how["method"]))]  # fmt: skip
-    first = f"recall_at_{next(iter(record.document['recall_at_k']))}"
     asked = kept[record.rows["asked"].to_numpy()[kept]]
     if len(asked):
-        hit = np.nan_to_num(record.rows[first].to_numpy().astype(float)[asked]) >= 1
+        hit = np.nan_to_num(record.rows["recall_at_1"].to_numpy().astype(float)[asked]) >= 1
         looks = (("first neighbor is relevant", hit, {"color": HIT, "size": 4, "symbol": "circle"}),
                  ("it is not", ~hit, {"color": MISS, "size": 6, "symbol": "x"}))  # fmt: skip
         panels.append(Panel("Queries that fail (crosses) and those that don't",
