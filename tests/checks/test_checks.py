@@ -54,7 +54,7 @@ def test_a_sound_record_fires_only_what_is_built_in(sound_record: Any) -> None:
     found = {one.check.code: one for one in findings(summary)}
     assert [one.check for one in findings(summary)] == list(CHECKS)
     assert {code for code, one in found.items() if not one.applies} == {
-        "fitted-preset", "unequal-budgets", "closed-set", "memorized-noise", "class-sizes", "dropped-classes",
+        "fitted-preset", "unequal-budgets", "closed-set", "memorized-noise", "class-sizes",
         "same-numbers",
     }  # fmt: skip
     assert found["below-input"].outcome == "passed"
@@ -420,6 +420,15 @@ def test_classes_that_no_row_measures(sound_record: Any) -> None:
     assert fired(summarize(lacking))["dropped-classes"][1:] == (
         "synthetic, protocol as_printed: 2 of 6 classes of train.",
     )  # fmt: skip
+    some = sound_record("some", edit=lambda rows: [
+        {**row, "value": sound(row)} for row in rows
+        if not (row["loss"] == "triplet" and row["diagnostic"] == "intra_class_variance" and row["seed"] in (3, 5)
+                and row["epoch"] == LAST and row["split"] == "train" and row["item"] >= row["seed"] - 3)
+    ])  # fmt: skip
+    assert fired(summarize(some))["dropped-classes"] == (
+        "Some runs measure fewer classes than other runs of their seed, so that their means are over other classes.",
+        "synthetic, protocol as_printed, triplet: up to 4 of 4 classes of train, in 2 seeds.",
+    )
     whole = change(sound_record("whole"), "manifest.json", recorded(classes={"train": 4, "heldout": 4}))
     assert outcomes(summarize(whole))["dropped-classes"] == "passed"
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from losscope.summary.datasets import recorded
 from losscope.summary.measures import INTER, INTER_TRAIN, INTRA, INTRA_TRAIN
+from losscope.summary.subjects import Subject
 from losscope.summary.types import Comparison, Summary
 
 MOVED = 0.02
@@ -64,9 +65,11 @@ def _samples_per_class(summary: Summary, comparison: Comparison) -> Mapping[str,
 
 
 def dropped(summary: Summary) -> list[str] | None:
-    """Classes of a split without a row of their own."""
-    known, said = 0, []
+    """Classes of a split without a row of their own, or that only some runs of a seed measure."""
+    known, said, lacking = 0, [], []
     for comparison in summary.given:
+        known += len(comparison.class_variances) > 1
+        lacking += [f"{comparison.title}, {text}" for text in _lacking(comparison)]
         there: Mapping[str, int] = recorded(summary.studies, comparison.dataset).get("classes", {})
         for split, measured in comparison.classes.items():
             if split in there:
@@ -75,7 +78,27 @@ def dropped(summary: Summary) -> list[str] | None:
                     said.append(f"{comparison.title}: {there[split] - measured} of {there[split]} classes of {split}.")
     if not known:
         return None
-    if not said:
-        return []
-    return ["Some classes are in no measure of VARIANCE, because they have a single sample in the split; a query of such a class "
-            "has nothing to find and is left out, too.", *said]  # fmt: skip
+    if said:
+        said.insert(0, "Some classes are in no measure of VARIANCE, because they have a single sample in the split; a query of "
+                       "such a class has nothing to find and is left out, too.")  # fmt: skip
+    if lacking:
+        said += ["Some runs measure fewer classes than other runs of their seed, so that their means are over other classes.",
+                 *lacking]  # fmt: skip
+    return said
+
+
+def _lacking(comparison: Comparison) -> Iterator[str]:
+    """The losses whose runs measure fewer classes of train than other runs of the same seed do, after the last epoch."""
+    measured: dict[int, dict[Subject, set[int]]] = {}
+    for subject, classes in comparison.class_variances.items():
+        for item, of in classes.items():
+            for seed in of:
+                measured.setdefault(seed, {}).setdefault(subject, set()).add(item)
+    for subject in comparison.shown:
+        ran = measured.keys() & {run.seed for run in comparison.runs_of(subject)}
+        every = {seed: set().union(*measured[seed].values()) for seed in sorted(ran)}
+        short = {seed: len(of - measured[seed].get(subject, set())) for seed, of in every.items()}
+        seeds = [seed for seed, count in short.items() if count]
+        if seeds:
+            most = max(seeds, key=lambda seed: short[seed])
+            yield f"{subject.label}: up to {short[most]} of {len(every[most])} classes of train, in {len(seeds)} seeds."
