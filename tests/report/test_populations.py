@@ -133,9 +133,11 @@ def test_the_section_is_in_every_form(write_record: Any) -> None:
     crossed = shown.crossings.differences[0]
     assert row.label == "triplet − contrastive"
     assert row.cells[1:] == (
-        interval_text(crossed.jackknife.interval, signed=True), "13", "20", "40", "larger",
-        "other seeds and other classes like these, among the same distractors",
+        interval_text(crossed.jackknife.interval, signed=True), "13", "20", "40", "larger"
     )  # fmt: skip
+    assert shown.crossed.caption.endswith(
+        "They speak for other seeds and other classes like these, among the same distractors."
+    )
     page, text = (html.unescape(path.read_text()) for path in write_report(folder))
     for form in (page.replace("<small>", ""), text):
         assert "For whom do the differences speak?" in form
@@ -154,6 +156,29 @@ def test_the_section_is_in_every_form(write_record: Any) -> None:
     (own,) = document["own_test"]
     assert own["population"].startswith("pseudo-replication")
     assert [run["seed"] for run in own["runs"]] == list(range(13))
+
+
+def test_several_populations_stand_in_the_rows(write_record: Any) -> None:
+    """Under one protocol all forty queries have a value, under the other those of ten classes."""
+
+    def few(place: Mapping[str, Any], seed: int) -> Mapping[str, Any]:
+        found = asked(place, seed)
+        lost = [place["protocol"] == "few" and label >= 10 for label in found["label"]]
+        return {name: [None if gone else value for value, gone in zip(values, lost, strict=True)]
+                if name in ("recall_at_1", "average_precision_at_r") else values
+                for name, values in found.items()}  # fmt: skip
+
+    protocols = [{"name": "all", "epochs": 3}, {"name": "few", "epochs": 3}]
+    shown = populations(
+        summarize(write_record(losses=LOSSES, fingerprint="one", queries=few, protocols=protocols, seeds=5))
+    )
+    assert shown is not None
+    assert shown.crossed is not None
+    assert [group.rows[0].cells[-1] for group in shown.crossed.groups[:2]] == [
+        "other seeds and other classes like these, among the same distractors",
+        "other seeds and other queries of these 10 classes, among the same distractors",
+    ]
+    assert shown.crossed.groups[0].rows[0].cells[-2] == "cannot tell yet (n < 13)"
 
 
 def test_where_nothing_can_be_crossed_the_section_says_why(write_record: Any) -> None:

@@ -15,18 +15,19 @@ def crossed_table(summary: Summary, crossings: Crossings) -> Table | None:
     if not crossings.differences:
         return None
     bootstrapped = any(found.bootstrap for found in crossings.differences)
+    several = len({found.population for found in crossings.differences}) > 1
     columns = (
         Column("over seeds alone", "paired"), Column("over seeds and classes", "crossed"),
         *([Column("the same by bootstrap", "crossed")] if bootstrapped else []),
         Column("n", "seeds"), Column("classes"), Column("queries"),
-        Column("verdict", "verdict", words=True), Column("speaks for", words=True),
+        Column("verdict", "verdict", words=True), *([Column("speaks for", words=True)] if several else []),
     )  # fmt: skip
     groups = []
     for measure in COLUMNS:
         for comparison in summary.comparisons:
             family = [found for found in crossings.of(measure) if found.comparison is comparison]
             if family:
-                rows = tuple(_row(summary, found, bootstrapped) for found in family)
+                rows = tuple(_row(summary, found, bootstrapped, several) for found in family)
                 groups.append(Group(f"{measure.label} · {comparison.title}", rows))
     return Table(
         "crossed",
@@ -44,16 +45,18 @@ def _caption(crossings: Crossings, bootstrapped: bool) -> str:
     bootstrap = (
         " The bootstrap counts the noise of queries more than once and errs on the wide side." if bootstrapped else ""
     )
+    populations = {found.population for found in crossings.differences}
+    speaks = f" They speak for {populations.pop()}." if len(populations) == 1 else ""
     return (
         "Mean over queries of the difference within each seed and query [95 % interval], one variant of each loss, after the "
         "last epoch. Over seeds alone the classes are those that were queried; over seeds and classes both are drawn "
         "(two-way jackknife), or the queries within each class where classes are fewer than 20. Queries without a relevant "
         f"item are left out.{bootstrap} Verdicts are about more than the region of practical equivalence ({regions}), from an "
-        f"interval that holds for all {max(map(len, families))} differences of a measure together."
+        f"interval that holds for all {max(map(len, families))} differences of a measure together.{speaks}"
     )
 
 
-def _row(summary: Summary, found: Crossed, bootstrapped: bool) -> Row:
+def _row(summary: Summary, found: Crossed, bootstrapped: bool, several: bool) -> Row:
     crossed = found.jackknife
     bootstrap = (
         [interval_text(found.bootstrap.interval, signed=True) if found.bootstrap else ABSENT] if bootstrapped else []
@@ -69,7 +72,7 @@ def _row(summary: Summary, found: Crossed, bootstrapped: bool) -> Row:
             f"{crossed.classes:,}",
             f"{crossed.queries:,}",
             verdict_words(found),
-            found.population,
+            *([found.population] if several else []),
         ),
     )
 
