@@ -17,6 +17,7 @@ from losscope.diagnosis import door, retrieving
 from losscope.diagnosis.gate import holds
 from losscope.diagnosis.numbers import numbers
 from losscope.errors import InvalidInput, LosscopeError, MissingDependency
+from losscope.report.space import content, tables
 
 RANDOM = np.random.default_rng(0)
 LABELS = np.repeat(np.arange(10), 6)
@@ -183,6 +184,17 @@ def test_the_other_space_gets_the_numbers_that_it_gets_alone(labels: Any, monkey
     assert found is not None
     for name in ("intra_class_variance_mean", "inter_class_distance_mean", "effective_rank"):
         assert found["other"][name] == pytest.approx(getattr(alone, name), rel=1e-12)
+
+
+def test_the_glossary_has_every_measure_of_the_geometry() -> None:
+    terms = content._glossary()
+    under = {
+        "intra_class_variance_mean": "variance", "intra_class_variance_unbiased_mean": "variance",
+        "within_class_effective_rank": "effective_rank", "nc2_equinorm": "nc2", "nc2_equiangular": "nc2", "auc": "overlap",
+        "coefficient": "overlap", "pi_ratio": "density_ratio", "mean": "silhouette", "skewness": "hubness",
+        "antihub_share": "hubness", "bad_share": "hubness",
+    }  # fmt: skip
+    assert {under.get(name, name) for _, name in tables.GEOMETRY} | {"suspects", "duplicates"} <= terms.keys()
 
 
 def classes(tmp_path: Path, name: str, lines: list[str]) -> list[str]:

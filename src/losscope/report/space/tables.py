@@ -156,7 +156,12 @@ def suspects_table(record: Record) -> Table | None:
         Row(record.name(one["row"]), (str(one["row"]), one["label"], one["suggested"], shown(one["score"])))
         for one in found["rows"][:40]
     )
-    columns = (Column("row"), Column("label", words=True), Column("fits better", words=True), Column("score"))
+    columns = (
+        Column("row"),
+        Column("label", words=True),
+        Column("fits better", "suspects", words=True),
+        Column("score"),
+    )
     return Table("suspects-table", "Label suspects", f"{found['total']:,} of {found['looked_at']:,} rows lie nearer to "
                  f"another class by their {found['ranked_by']}; the most suspect first. A list to look at, not a list of "
                  "errors.", "name", columns, (Group("", rows),))  # fmt: skip
@@ -179,7 +184,7 @@ def duplicates_table(record: Record) -> Table | None:
         )
         for pair in pairs
     )
-    columns = (Column("labels", words=True), Column("distance"), Column("different classes?"))
+    columns = (Column("labels", words=True), Column("distance", "duplicates"), Column("different classes?"))
     return Table("duplicates-table", "Near-duplicates",
                  f"{found['total']:,} pairs are nearer than {shown(found['threshold'])}, {found['across_total']:,} of them of "
                  "different classes; those come first.", "rows", columns, (Group("", rows),))  # fmt: skip
