@@ -15,7 +15,9 @@ import reference_retrieval as naive
 from losscope.errors import InvalidInput, UnknownName
 from losscope.evaluation import MEASURES, Evaluation, LabelSets, evaluate, knn_accuracy, retrieval
 from losscope.evaluation import labels as labels_module
+from losscope.evaluation import measures as measures_module
 from losscope.evaluation import ranking as ranking_module
+from losscope.evaluation import votes as votes_module
 
 KS = (1, 2, 5, 10)
 SIMILARITIES = ("cosine", "euclidean", "inner_product")
@@ -463,3 +465,24 @@ def test_few_matches_at_a_time_change_nothing(monkeypatch: pytest.MonkeyPatch) -
     )
     assert flat(evaluate(z, sets).means) == flat(whole.means)
     assert max(largest) < 1000  # of 45,000: a part and the items of one label, or the labels of all rows
+
+
+def test_a_collapsed_space_takes_no_vote_and_no_sum_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    z, labels = torch.ones(600, 3), torch.arange(600) % 7
+    labels[::50] = -1
+    calls = []
+    winner, missed = votes_module._winner, measures_module.missed_probability
+    monkeypatch.setattr(votes_module, "_winner", lambda *given: calls.append(len(given[1])) or winner(*given))
+    terms = []
+    monkeypatch.setattr(
+        measures_module, "missed_probability", lambda size, *rest: terms.append(len(size)) or missed(size, *rest)
+    )
+    found = evaluate(z, labels)
+    assert 1 not in calls  # one row at a time
+    assert max(terms) < 10_000  # of 300,000: one sum for each class
+    for k, each in found.each["knn_accuracy"].items():
+        others = torch.bincount(labels[labels >= 0], minlength=7)
+        for place, query in enumerate(found.queries.tolist()):
+            left = others.clone()
+            left[labels[query]] -= 1
+            assert each[place] == (left.argmax() == labels[query]), k

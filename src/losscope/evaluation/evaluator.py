@@ -186,9 +186,10 @@ def _counted(task: Task) -> tuple[Tensor, dict[Order, Scores]]:
     kept = FirstHits(found.before[rows], found.tied[rows], found.found[rows])
     scores: dict[Order, Scores] = {}
     for order in task.orders:
-        recall = {"recall_at_k": {k: kept.recall(k, order) for k in task.ks}}
-        both: Scores = {**recall, "mrr": kept.reciprocal_rank(order)}
-        scores[order] = {name: both[name] for name in task.measures}
+        scores[order] = {
+            name: kept.reciprocal_rank(order) if name == "mrr" else {k: kept.recall(k, order) for k in task.ks}
+            for name in task.measures
+        }
     return rows, scores
 
 

@@ -165,8 +165,9 @@ def _reciprocal_rank(hit: Tensor, ties: Ties, order: Order) -> Tensor:
 
 def mean_reciprocal(start: Tensor, size: Tensor, found: Tensor) -> Tensor:
     """Mean of 1/rank of the first relevant item of a tie (ties,): E 1/(start + X), where X = x has the probability
-    C(size - x, found - 1) / C(size, found).
+    C(size - x, found - 1) / C(size, found). Equal ties are computed once: a collapsed space has one for each class.
     """
+    (start, size, found), which = torch.unique(torch.stack([start, size, found]), dim=1, return_inverse=True)
     lengths = size - found + 1
     of_tie = torch.arange(len(size), device=size.device).repeat_interleave(lengths)
     x = ranges(torch.ones_like(size), lengths).double()
@@ -174,4 +175,4 @@ def mean_reciprocal(start: Tensor, size: Tensor, found: Tensor) -> Tensor:
     # P(X = x) = P(X >= x) · found / (size - x + 1), and P(X >= x) is that of missing with x - 1 draws
     still = missed_probability(size_, found_, x - 1)
     terms = still * found_ / (size_ - x + 1) / (start[of_tie].double() + x)
-    return torch.zeros(len(size), dtype=torch.float64, device=size.device).index_add_(0, of_tie, terms)
+    return torch.zeros(len(size), dtype=torch.float64, device=size.device).index_add_(0, of_tie, terms)[which]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -51,6 +52,7 @@ class Nearest:
     level: Tensor  # (rows, votes) float32, falling
     label: Tensor  # (rows, votes)
     whole: dict[int, tuple[Tensor, Tensor]]  # row -> level and label of all items down to the end of the last tie
+    modes: dict[int, Tensor]  # row -> the most frequent label of all these, where they are one tie
 
 
 class Ranking:
@@ -72,6 +74,13 @@ class Ranking:
             self.voter = self.labels != OUTLIER
             self.labeled = int(self.voter.sum())
         self.offered = len(gallery) - (own is not None)  # items that a query can be shown
+
+    @cached_property
+    def _classes(self) -> tuple[Tensor, Tensor]:
+        """Labels of the gallery, ascending, and the place of each item's label among them."""
+        assert isinstance(self.labels, Tensor)
+        classes, places = torch.unique(self.labels, return_inverse=True)
+        return classes, places
 
     def lists(self, rows: Tensor, depth: Tensor, *, votes: int = 0, block: int | None = None) -> Iterator[Lists]:
         """Lists of the queries `rows`, at least `depth` (rows,) deep, and the `votes` nearest labeled items.
@@ -191,12 +200,17 @@ class Ranking:
         values, order = level.topk(min(votes + 1, level.shape[1]), dim=1)
         last = values[:, votes - 1 :]  # the last place, and the one beyond it
         goes_on = (last[:, 1:] == last[:, :1]) & last[:, 1:].isfinite()
-        whole = {}
+        one_tie = values[:, 0] == values[:, min(votes, values.shape[1]) - 1]
+        whole, modes = {}, {}
         for row in goes_on.any(1).nonzero().squeeze(1).tolist():
             kept = level[row] >= values[row, votes - 1]
+            if one_tie[row]:
+                classes, places = self._classes
+                modes[row] = classes[torch.bincount(places[item[row, kept]], minlength=len(classes)).argmax()]
+                continue
             tied, by_level = level[row, kept].sort(descending=True)
             whole[row] = (tied, self.labels[item[row, kept][by_level]])
-        return Nearest(values[:, :votes], self.labels[item.gather(1, order[:, :votes])], whole)
+        return Nearest(values[:, :votes], self.labels[item.gather(1, order[:, :votes])], whole, modes)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,10 @@ from losscope.evaluation.ties import Order, Ranked, average_precision, hit_proba
 from losscope.neighbors import similarity_blocks
 from losscope.types import OUTLIER
 
+MOST = 512  # queries at a time
+SIMILARITIES = 2**23  # at a time: 32 MB
+PLACES = 2**20  # ranked at a time, for which there are some ten tables
+
 
 @dataclass(frozen=True)
 class Means:
@@ -51,12 +55,12 @@ def retrieval(
     ks: Sequence[int] = (1, 5, 10),
     *,
     bounds: bool = False,
-    block: int = 512,
+    block: int | None = None,
 ) -> Retrieval:
     """Retrieval measures of `embeddings` (samples, dim) with integer `labels` (samples,), by cosine similarity.
 
     Samples labelled -1 are in the gallery but never query. `bounds` adds the lowest and highest means over all
-    orders of tied items. Raises InvalidInput if no query has a relevant item, or for embeddings that are not finite.
+    orders of tied items. `block` is the number of queries at a time, by default chosen by bytes. Raises InvalidInput if no query has a relevant item, or for embeddings that are not finite.
 
     >>> z = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.9]])
     >>> found = retrieval(z, torch.tensor([0, 0, 1, 1]), ks=(1,))
@@ -87,7 +91,7 @@ def retrieval(
 
 
 def recall_at_k(
-    embeddings: Tensor, labels: Tensor, ks: Sequence[int] = (1, 5, 10), *, block: int = 512
+    embeddings: Tensor, labels: Tensor, ks: Sequence[int] = (1, 5, 10), *, block: int | None = None
 ) -> dict[int, float]:
     """Recall@K alone, as `retrieval` gives it: several times cheaper where classes are large, since only the first
     max(ks) places are ranked. Raises InvalidInput as `retrieval` does.
@@ -104,7 +108,7 @@ def recall_at_k(
 
 
 def recall_within(
-    embeddings: Tensor, groups: Tensor, labels: Tensor, ks: Sequence[int] = (1, 5, 10), *, block: int = 512
+    embeddings: Tensor, groups: Tensor, labels: Tensor, ks: Sequence[int] = (1, 5, 10), *, block: int | None = None
 ) -> dict[int, float]:
     """Recall@K as `retrieval` gives it, where each sample queries those of its own group only; groups (samples,).
 
@@ -148,15 +152,27 @@ def _relevant(embeddings: Tensor, labels: Tensor, ks: Sequence[int]) -> tuple[Te
 
 
 def _ranked(
-    embeddings: Tensor, labels: Tensor, asked: Tensor, depth: int, block: int
+    embeddings: Tensor, labels: Tensor, asked: Tensor, depth: int, block: int | None
 ) -> Iterator[tuple[Tensor, Ranked]]:
     """Blocks of queries (rows of the split) with the first `depth` places of each."""
-    points = F.normalize(embeddings.float(), dim=-1)
+    points = _units(embeddings)
+    block = block or max(1, min(MOST, SIMILARITIES // len(points), PLACES // depth))
     for rows, similarities in similarity_blocks(points, points, exclude_self=True, block=block):
         kept = asked[rows].nonzero().squeeze(1)
         if len(kept):
             queries = kept + rows.start
-            yield queries, rank_with_ties(similarities[kept], labels[queries].unsqueeze(1) == labels, depth)
+            chosen = similarities if len(kept) == len(similarities) else similarities[kept]
+            yield queries, rank_with_ties(chosen, labels[queries].unsqueeze(1) == labels, depth)
+
+
+def _units(embeddings: Tensor) -> Tensor:
+    """Float32 rows of unit length. They are divided by a power of two first, so that no square overflows or vanishes:
+    other rows keep every bit.
+    """
+    given = embeddings if embeddings.dtype == torch.float64 else embeddings.float()
+    largest = given.abs().amax(1, keepdim=True)
+    power = largest / (2 * torch.frexp(largest).mantissa)
+    return F.normalize((given / torch.where(largest > 0, power, 1.0)).float(), dim=-1)
 
 
 def _check(embeddings: Tensor, labels: Tensor, ks: Sequence[int]) -> None:

@@ -22,6 +22,8 @@ def right_votes(nearest: Nearest, truth: Tensor, ks: Sequence[int]) -> dict[int,
         winner = _winner(nearest.level, nearest.label, k)
         for row, (level, label) in nearest.whole.items():
             winner[row] = _winner(level.unsqueeze(0), label.unsqueeze(0), k)[0]
+        for row, mode in nearest.modes.items():  # any k share their places among all of the tie
+            winner[row] = mode
         found[k] = (winner == truth).double()
     return found
 
