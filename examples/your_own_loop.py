@@ -1,4 +1,4 @@
-"""A loss of losscope in your own training loop: `Criterion` is an ordinary module on (embeddings, labels).
+"""A loss of losscope in your own training loop, watched: `Criterion` is an ordinary module on (embeddings, labels).
 
 Run it:  python examples/your_own_loop.py
 """
@@ -22,12 +22,15 @@ def main() -> float:
     encoder = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 16))
     criterion = losscope.Criterion("triplet", margin=0.2, squared=True)
     optimizer = torch.optim.Adam(encoder.parameters(), lr=1e-3)
+    monitor = losscope.Monitor(criterion, optimizer=optimizer)  # out="runs/first" writes what `losscope report` reads
     for _ in range(5):
         for rows in torch.randperm(len(labels)).split(64):
             loss = criterion(F.normalize(encoder(inputs[rows]), dim=-1), labels[rows])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+        monitor.epoch()
+    monitor.close()
     with torch.no_grad():
         embeddings = F.normalize(encoder(torch.from_numpy(test.inputs).flatten(1)), dim=-1)
     return losscope.evaluation.retrieval(embeddings, torch.from_numpy(test.labels)).recall_at_k[1]
