@@ -12,8 +12,9 @@ from scipy import stats
 
 from losscope.report import summarize, write_report
 from losscope.report.granularity import Granularity, granularity
-from losscope.report.granularity.kept import FEWEST, interval_of, parts
+from losscope.report.granularity.kept import interval_of, parts
 from losscope.report.tables import Table
+from losscope.statistics import FEWEST_VARIANTS
 from losscope.summary.measures import FINE_RECALL_1, FINE_SHARE_CORRECTED, FINE_WITHIN_1
 
 LAST = 3
@@ -202,7 +203,7 @@ def test_differences_and_associations_say_for_whom_they_speak(
 
 
 def test_few_losses_have_no_association(write_record: Any) -> None:
-    found = of(write_record, losses=LOSSES[: FEWEST - 1])
+    found = of(write_record, losses=LOSSES[: FEWEST_VARIANTS - 1])
     assert found.associations == ()
     assert "Across" not in text(found)
 
@@ -263,5 +264,8 @@ def test_both_pages_and_json_carry_it(write_record: Any) -> None:
     document = json.loads((folder / "report.json").read_text())["granularity"]
     assert [one["verdict"] for one in document["associations"]] == ["holds"] * 6
     assert len(document["differences"]) == 4 * 4
+    for one in document["differences"]:  # what decides stands beside the verdict, and no p of another adjustment
+        assert one["simultaneous"]["low"] < one["second_minus_first"]["low"]
+        assert "p_adjusted" not in one
     keys = {row["measure"] for row in json.loads((folder / "report.json").read_text())["estimates"]}
     assert {FINE_RECALL_1.key, FINE_SHARE_CORRECTED.key} <= keys

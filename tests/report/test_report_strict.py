@@ -105,6 +105,7 @@ def test_several_class_splits_are_no_replicates(strict_record: Any) -> None:
     assert together["n"] == "4 splits x 5 seeds"
     (pair,) = differences.groups[0].rows
     assert pair.cells[1] == "4 splits"
+    assert pair.cells[3] == "–"  # an interval decides, and no p that is adjusted in another way stands beside it
     assert pair.cells[-1] == "other class splits"
 
 

@@ -36,8 +36,8 @@ def granularity_document(found: Granularity) -> dict[str, Any]:
                 "second": {"loss": one.subject.loss, "variant": one.subject.variant},
                 "second_minus_first": one.decision.effect and asdict(one.decision.effect),
                 "seeds": list(one.decision.contrast.seeds),
+                "simultaneous": one.decision.simultaneous and asdict(one.decision.simultaneous),
                 "standing": one.standing,
-                "p_adjusted": one.decision.p_adjusted,
             }
             for one in found.differences
         ],
