@@ -22,7 +22,7 @@ from losscope.monitor.guard import Guard
 from losscope.monitor.measuring import Item, costly, scalars
 from losscope.monitor.precision import parameters_divisor, unscaling
 from losscope.monitor.record import Identity, MonitorRecord
-from losscope.monitor.schedule import ALWAYS, OFTEN, RARELY, Schedule, first_then_every
+from losscope.monitor.schedule import ALWAYS, OFTEN, RARELY, Schedule, first_then_every, never
 from losscope.monitor.space import space
 from losscope.monitor.tapping import Call, Glance, Tap, tap
 from losscope.training.records import Row
@@ -76,6 +76,9 @@ class Monitor:
     deciles of hardness, classes), effective rank. For each epoch: means over its measured steps, and geometry and
     retrieval of the embeddings handed to `epoch`.
 
+    On several processes each has its own part of the batch: the first measures its own, writes, and says in the record
+    that it is rank 0 of N; the others watch nothing. Nothing is gathered.
+
     A step is a call of the criterion with a backward: where gradients are accumulated, each part of a batch is one, its
     gradient is that of what `backward` was called on, and the parameters' norm belongs to the last of them.
     """
@@ -118,7 +121,10 @@ class Monitor:
         self._norms: dict[str, Tensor] = {}
         self._taps: list[Any] = []
         self._closed = False
-        self._record = MonitorRecord(Path(out), self.identity, resumed=False) if out is not None else None
+        self.process = _process()
+        if self.process[0] > 0:  # each would see its own part of a batch; one of them is enough, and writes
+            out, self.loggers, self._steps = None, (), never
+        self._record = MonitorRecord(Path(out), self.identity, resumed=False, process=self.process) if out else None
         if criterion is not None:
             tap(criterion, self)
         if optimizer is not None:
@@ -325,8 +331,8 @@ class Monitor:
         self._sums = {(name, item): (total, n) for name, item, total, n in state["sums"]}
         self._running, self._samples = state["running"], state["samples"]
         self._diverged_at = state["diverged_at"]
-        if self._record is None and state["out"] is not None:
-            self._record = MonitorRecord(Path(state["out"]), self.identity, resumed=True)
+        if self._record is None and state["out"] is not None and self.process[0] == 0:
+            self._record = MonitorRecord(Path(state["out"]), self.identity, resumed=True, process=self.process)
             self._record.cut(self.count, self.epochs)
 
     # Measuring.
@@ -424,3 +430,9 @@ def _name(criterion: object) -> str:
     if isinstance(criterion, Criterion):
         return criterion.name
     return getattr(criterion, "__name__", type(criterion).__name__) if criterion is not None else "loss"
+
+
+def _process() -> tuple[int, int]:
+    """Rank of this process and how many there are."""
+    known = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return (torch.distributed.get_rank(), torch.distributed.get_world_size()) if known else (0, 1)

@@ -34,13 +34,13 @@ class Identity:
 class MonitorRecord:
     """Files of one run, written as it goes; a killed run's folder stays readable up to the last written step."""
 
-    def __init__(self, folder: Path, identity: Identity, *, resumed: bool) -> None:
+    def __init__(self, folder: Path, identity: Identity, *, resumed: bool, process: tuple[int, int] = (0, 1)) -> None:
         if not resumed and folder.is_dir() and any(folder.iterdir()):
             raise InvalidInput(
                 f"{folder} is not empty; give each monitored run a folder of its own, or resume: "
                 "monitor.load_state_dict(...) with out=None, which goes on in the folder that the state names"
             )
-        self.folder, self.identity = folder, identity
+        self.folder, self.identity, self.process = folder, identity, process
         self.started = time.time()
         run = digest({"monitored": str(folder.resolve()), "loss": identity.loss, "seed": identity.seed})
         try:
@@ -83,6 +83,7 @@ class MonitorRecord:
             {
                 "schema": SCHEMA_VERSION,
                 "monitored": True,
+                "process": f"rank {self.process[0]} of {self.process[1]}",
                 "data": {},
                 "invocations": [
                     {
