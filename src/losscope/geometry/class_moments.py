@@ -24,6 +24,7 @@ from torch import Tensor
 from losscope.errors import InvalidInput
 from losscope.geometry.moments import Moments
 from losscope.geometry.places import Places
+from losscope.geometry.rows import check_dim
 
 BLOCK = 2**18
 """Numbers handled at a time: 2 MB in float64, to stay in cache."""
@@ -52,7 +53,9 @@ class ClassMoments:
         self._centered = second_moment  # whether classes have provisional centers other than 0
 
     def update(self, embeddings: Tensor, labels: Tensor) -> None:
-        """Add rows (n, dim) with integer labels (n,); -1 is no class. Raises InvalidInput for other shapes or types."""
+        """Add rows (n, dim) with integer labels (n,); -1 is no class. Raises InvalidInput for other shapes or types, and
+        with second moments for rows of more than 8,192 numbers.
+        """
         self._check(embeddings, labels)
         self._begin(embeddings.shape[1])
         self._centered |= embeddings.dtype == torch.float64
@@ -187,6 +190,8 @@ class ClassMoments:
         if self._dim not in (None, dim):
             raise InvalidInput(f"rows of {self._dim} and of {dim} numbers; expected rows of equal length")
         if self._dim is None:
+            if self.second_moment:
+                check_dim(dim)
             self._dim, self._outliers = dim, 0
             self._counts, self._squares, self._outlier_sum = self._zeros(0), self._zeros(0), self._zeros(dim)
             self._centers, self._sums = self._zeros(0, dim), self._zeros(0, dim)

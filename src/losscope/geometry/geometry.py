@@ -86,7 +86,8 @@ def describe(
 ) -> Geometry:
     """Describe embeddings (rows, dim), a tensor, array or memory map, with integer labels (rows,), -1 for no class.
 
-    Raises InvalidInput for bad shapes and types, for rows that are not finite, and for a k or sample below 1.
+    Raises InvalidInput for bad shapes and types, for rows that are not finite, or
+    of more than LARGEST numbers, and for a k or sample below 1.
 
     >>> z = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.9]])
     >>> describe(z, torch.tensor([0, 0, 1, 1])).overlap.auc.value

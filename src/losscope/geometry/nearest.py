@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from losscope.geometry.pairs import Queries, Tile
 
@@ -29,7 +28,3 @@ class Nearest:
         order = squared.argsort(dim=1, stable=True)[:, :k]
         self.squared[tile.queries] = squared.gather(1, order)
         self.rows[tile.queries] = torch.where(self.squared[tile.queries].isinf(), -1, rows.gather(1, order))
-
-    def same(self, places: Tensor, own: Tensor) -> Tensor:
-        """Whether each neighbor (queries, k) is of the query's class: `places` of all rows, `own` of the queries."""
-        return (self.rows >= 0) & (places[self.rows.clamp_min(0)] == own.unsqueeze(1)) & (own >= 0).unsqueeze(1)

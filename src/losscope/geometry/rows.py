@@ -14,8 +14,21 @@ from losscope.errors import InvalidInput
 from losscope.types import OUTLIER
 
 Similarity = Literal["cosine", "euclidean"]
+LARGEST = 8192
+"""Numbers in a row at most where second moments are needed: a (dim, dim) matrix in float64 takes 0.5 GB, and there are
+several."""
+
 NAMED = 5
 """So many bad rows are named in an error."""
+
+
+def check_dim(dim: int) -> None:
+    """Raises InvalidInput if rows of `dim` numbers are too long for (dim, dim) matrices."""
+    if dim > LARGEST:
+        raise InvalidInput(
+            f"rows of {dim:,} numbers; expected at most {LARGEST:,}, as matrices of (dim, dim) numbers are needed for "
+            "spectra and CKA: reduce them first, for instance to their principal components"
+        )
 
 
 class Rows:

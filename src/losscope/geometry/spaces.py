@@ -1,12 +1,11 @@
-"""Comparing two spaces over the same rows: how alike they are, and which classes and queries gained.
+"""Comparing two spaces over the same rows: how alike they are, and how alike their neighborhoods.
 
     CKA        ‖XᵀY‖² / (‖XᵀX‖ ‖YᵀY‖), columns centered          0 unrelated, 1 equal up to rotation and scale
     unbiased   the same with the unbiased estimate of each HSIC   around 0 for unrelated spaces, also with few rows
     overlap    share of a row's k nearest others that both spaces name
 
 Kornblith, Norouzi, Lee and Hinton, "Similarity of neural network representations revisited", 2019; unbiased: Song et
-al. 2012, in Nguyen, Raghu and Kornblith 2021. Both in feature space, linear in the number of rows. The gain of a query
-is the change in the share of its k nearest others that are of its class, second space less first.
+al. 2012, in Nguyen, Raghu and Kornblith 2021. Both in feature space, linear in the number of rows.
 """
 
 from __future__ import annotations
@@ -20,32 +19,21 @@ import torch
 from torch import Tensor
 
 from losscope.errors import InvalidInput
-from losscope.geometry.class_moments import ClassMoments
 from losscope.geometry.estimate import Estimate, over_units
 from losscope.geometry.nearest import Nearest
 from losscope.geometry.pairs import draw_queries, watch
-from losscope.geometry.rows import Rows, Similarity
+from losscope.geometry.rows import Rows, Similarity, check_dim
 
 
 @dataclass(frozen=True)
 class SpaceComparison:
-    """Two spaces over the same rows. Intervals over queries where these are a sample, and over classes always."""
+    """Two spaces over the same rows. Intervals over queries where these are a sample."""
 
     cka: float
     cka_unbiased: float
     neighborhood_overlap: Estimate
-    gain: Estimate  # mean over classes of their mean gain
-    gain_over_queries: Estimate
     queries: np.ndarray  # (queries,) row numbers
     query_overlap: np.ndarray  # (queries,)
-    query_purity_first: np.ndarray  # (queries,) NaN for rows without a class
-    query_purity_second: np.ndarray
-    classes: np.ndarray  # (classes,) labels
-    class_gain: np.ndarray  # (classes,) NaN for classes that no query is of
-    class_gain_low: np.ndarray  # NaN with fewer than three queries
-    class_gain_high: np.ndarray
-    class_variance_first: np.ndarray
-    class_variance_second: np.ndarray
     k: int
     exact: bool
 
@@ -72,39 +60,23 @@ def compare_spaces(
     if first.shape[0] != second.shape[0]:
         raise InvalidInput(f"{first.shape[0]} and {second.shape[0]} rows; expected the same rows in both spaces")
     spaces = [Rows(one, labels, similarity=similarity, chunk=chunk, device=device) for one in (first, second)]
-    near, variances = [], []
+    near = []
     for rows in spaces:
+        check_dim(rows.dim)
         queries = draw_queries(rows, sample=sample, exact_up_to=exact_up_to, seed=seed)
         found = Nearest(queries, k)
         watch(rows, queries, [found])
         near.append(found)
-        variances.append(_variances(rows))
-    places = spaces[0].places
-    own = queries.places
     there = near[0].rows >= 0
     shared = (near[0].rows.unsqueeze(2) == near[1].rows.unsqueeze(1)).any(2) & there
     overlap = _share(shared, there)
-    purities = [torch.where(own >= 0, _share(one.same(places, own), there), math.nan) for one in near]
-    gains = (purities[1] - purities[0]).cpu().numpy()
-    by_class = [over_units(gains[own.cpu().numpy() == place]) for place in range(len(spaces[0].classes))]
-    class_gain = np.array([one.value for one in by_class])
     biased, unbiased = cka(*spaces)
     return SpaceComparison(
         cka=biased,
         cka_unbiased=unbiased,
         neighborhood_overlap=over_units(overlap.cpu().numpy()),
-        gain=over_units(class_gain),
-        gain_over_queries=over_units(gains),
         queries=queries.rows.cpu().numpy(),
         query_overlap=overlap.cpu().numpy(),
-        query_purity_first=purities[0].cpu().numpy(),
-        query_purity_second=purities[1].cpu().numpy(),
-        classes=spaces[0].classes.cpu().numpy(),
-        class_gain=class_gain,
-        class_gain_low=np.array([math.nan if one.low is None else one.low for one in by_class]),
-        class_gain_high=np.array([math.nan if one.high is None else one.high for one in by_class]),
-        class_variance_first=variances[0],
-        class_variance_second=variances[1],
         k=k,
         exact=queries.exact,
     )
@@ -146,14 +118,6 @@ def _mean(rows: Rows) -> Tensor:
     for _, points in rows.chunks():
         total += points.sum(0, dtype=torch.float64)
     return total / len(rows)
-
-
-def _variances(rows: Rows) -> np.ndarray:
-    moments = ClassMoments(device=rows.device)
-    for chunk, points in rows.chunks():
-        moments.update(points, rows.labels[chunk])
-    found: np.ndarray = moments.compute().variances.cpu().numpy()
-    return found
 
 
 def _share(which: Tensor, of: Tensor) -> Tensor:
