@@ -300,6 +300,14 @@ def test_sets_are_relevant_where_they_overlap(
             assert count == sum(label in sets[query] for query in mine)
 
 
+def test_a_label_that_a_set_repeats_counts_once() -> None:
+    z, labels = batch(60)
+    once, twice = (evaluate(z, LabelSets.of([[one] * many for one in labels.tolist()])) for many in (1, 2))
+    assert twice.class_queries.tolist() == once.class_queries.tolist()
+    assert flat(twice.means) == flat(once.means)
+    assert flat(twice.of_classes)["map_at_r"].tolist() == flat(once.of_classes)["map_at_r"].tolist()
+
+
 def test_sets_of_one_label_are_classes() -> None:
     z, labels = batch(3000)
     sets = LabelSets.of([[label] if label != -1 else [] for label in labels.tolist()])

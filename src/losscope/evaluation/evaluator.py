@@ -280,7 +280,11 @@ def _by_class(scores: Scores, labels: Labels, rows: Tensor) -> tuple[Tensor, Ten
         label, query = sets.values, sets.owners()
     else:
         label, query = labels[rows], torch.arange(len(rows), device=rows.device)
-    classes, place, count = torch.unique(label, return_inverse=True, return_counts=True)
+    classes, place = torch.unique(label, return_inverse=True)
+    if isinstance(labels, LabelSets):  # a label that a set repeats counts once
+        cell = torch.unique(query * len(classes) + place)
+        query, place = cell // len(classes), cell % len(classes)
+    count = torch.bincount(place, minlength=len(classes))
 
     def mean(values: Tensor) -> Tensor:
         total = values.new_zeros(len(classes)).index_add_(0, place, values[query])
