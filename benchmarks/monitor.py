@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.monitor --out monitor.json
 
-One thread, one process. A plain loop and watched ones take turns, a hundred steps each, which have one step in full and
+One thread, one process. A plain loop and watched ones take turns, 250 steps each, which have one step in full and
 all that it costs to measure and write; the first turn warms up. The plain one takes part twice: the ratio of the two says how well a
 ratio can be known here.
 
@@ -28,7 +28,7 @@ import losscope
 from benchmarks.rows import Row, cpu_seconds, divided, finish, row
 from losscope.monitor import Monitor
 
-BATCH, CLASSES, STEPS = 64, 10, 100
+BATCH, CLASSES, STEPS = 64, 10, 250
 UNIT = "CPU ms for a step"
 CRITERIA: dict[str, Callable[[], nn.Module]] = {
     "contrastive": lambda: losscope.Criterion("contrastive"),
@@ -101,12 +101,14 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=Path("benchmarks/monitor.json"), help="where the rows go")
     parser.add_argument(
-        "--turns", type=int, default=30, help="turns of a hundred steps of the mlp; a third of them of the convnet"
+        "--turns", type=int, default=30, help="turns of 250 steps of the mlp; a fifth of them of the convnet"
     )
+    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS), help="which to train")
     given = parser.parse_args()
     torch.set_num_threads(1)
     rows = []
-    for name, turns in (("mlp", given.turns), ("convnet", given.turns // 3)):
+    for name in given.models:
+        turns = given.turns if name == "mlp" else max(given.turns // 5, 2)
         for criterion in CRITERIA:
             with tempfile.TemporaryDirectory() as out:
                 rows += measure(name, criterion, turns, Path(out))

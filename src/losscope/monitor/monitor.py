@@ -30,8 +30,8 @@ from losscope.training.records import Row
 DECAY = 0.98
 """Of the running intra-class variance, per step: it looks back about fifty steps."""
 
-TERMS = first_then_every(10, 10)
-"""When terms are read: the first ten steps, then every tenth."""
+TERMS = first_then_every(10, 25)
+"""When terms are read: the first ten steps, then every 25th."""
 
 
 WATCHED = 128
@@ -70,7 +70,7 @@ class Monitor:
                 `losscope`, and keep it in `findings`
     strict      raise what goes wrong in measuring; else it is a warning, once for each kind, and training goes on
 
-    Measured for each step: loss. On `batch` steps, by default the first 64 and every tenth: share of rows with a gradient,
+    Measured for each step: loss. On `batch` steps, by default the first 64 and every 25th: share of rows with a gradient,
     the comparable share of samples that carry 90 % of the tangential gradient, norms, composition of the batch, its
     variance; on `terms` steps the native active ratio of terms; on `full` steps who gets the gradient (pull and push,
     deciles of hardness, classes), effective rank. For each epoch: means over its measured steps, and geometry and

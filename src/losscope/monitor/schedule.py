@@ -37,7 +37,7 @@ def never(step: int) -> bool:
 
 
 ALWAYS = every(1)
-OFTEN = first_then_every(64, 10)
+OFTEN = first_then_every(64, 25)
 """The default for what is measured of a batch and its gradient: all of the first steps, where runs go wrong."""
-RARELY = first_then_every(3, 100)
+RARELY = first_then_every(3, 250)
 """The default for what is costly."""
