@@ -146,6 +146,13 @@ def test_arrays_of_any_layout() -> None:
     assert backwards.map_at_r == pytest.approx(expected, abs=1e-9)
 
 
+def test_every_pass_over_pairs_says_how_far_it_is() -> None:
+    said: dict[str, tuple[int, int]] = {}
+    losscope.diagnose(GOOD, LABELS, progress=lambda what, done, total: said.update({what: (done, total)}))
+    assert said.keys() >= {"queries", "pairs", "neighbors", "threshold"}
+    assert all(done == total for done, total in said.values())
+
+
 def test_names_that_can_be_no_path(tmp_path: Path) -> None:
     for name in ("x" * 300 + ".jpg", "a\0b.jpg"):
         assert losscope.diagnose(GOOD, LABELS, names=[name] * 60).n == 60
