@@ -54,6 +54,8 @@ def losses_of(claim: Claim) -> list[dict[str, Any]]:
     """Losses that a record must have for a claim to be judged."""
     if claim.kind == "setting":
         return MARGINS
+    if claim.kind == "association" and not claim.losses:
+        return SEVEN[:4]
     return SEVEN if {"sup_con", "n_pair"} & {*claim.losses, *claim.against} else LOSSES
 
 

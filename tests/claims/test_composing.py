@@ -63,6 +63,13 @@ def test_a_factor_that_tells_the_verdicts_apart_is_named(line: Any) -> None:
     assert words(TWO, *by_reading) == ("depends", ("triplet squared",))
 
 
+def test_five_and_ten_neighbors_are_two_places(line: Any) -> None:
+    five, ten = (BY_KEY[f"recall_at_k/{k}/evaluation/last"] for k in (5, 10))
+    verdict, factors, reason = compose(TWO, [line("holds", measure=five), line("does not hold", measure=ten)])
+    assert (verdict, factors) == ("depends", ("measure",))
+    assert reason == "Holds for recall at k 5. Does not hold for recall at k 10."
+
+
 def test_two_factors_are_named_where_one_does_not_tell(line: Any) -> None:
     lines = [line("does not hold" if (protocol, measure) == ("a", HELDOUT) else "holds", protocol=protocol, measure=measure)
              for protocol in ("a", "b", "c", "d") for measure in (TRAIN, HELDOUT)]  # fmt: skip

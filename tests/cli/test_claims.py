@@ -37,6 +37,19 @@ def test_the_terminal_shows_every_claim_within_100_columns(
         )
     assert "Printed numbers, held against one another" in plain
     assert ("triplet squared=false / contrastive" in plain) == lines
+    for words in ("could have seen ×", "sign-flip p", "Wilcoxon p", "d_z", "% of seeds"):
+        assert (words in plain) == lines
+
+
+def test_seeds_that_were_added_after_looking_are_judged_at_any_time(cli: Cli, write_record: Any) -> None:
+    folder = write_record(seeds=13)
+    fixed, anytime = cli("claims", folder), cli("claims", folder, "--anytime")
+    assert "judge with --anytime" in re.sub(r"\s+", " ", fixed.out)
+    assert "Valid at any time: seeds may have been added" in anytime.out
+    pairs = zip(
+        cli("claims", folder, "--json").json(), cli("claims", folder, "--anytime", "--json").json(), strict=True
+    )
+    assert any(one["p"] != other["p"] for one, other in pairs)
 
 
 def test_several_folders_are_one_ledger_and_damage_is_said(cli: Cli, write_record: Any) -> None:

@@ -278,6 +278,7 @@ def test_the_figure_has_a_panel_and_numbers_for_every_measure(planted: Any) -> N
     assert all(low >= 0 for low in bar["x"])
     assert figure.csv.count("\n") == 1 + 3 * (5 + 10 + 9)
     assert "n = 13 seeds" in figure.caption
+    assert all("81 to 85 % of strongly skewed ones" in text for text in (figure.caption, figure.table.caption))
 
 
 def test_the_report_shows_the_map_as_page_as_markdown_and_as_json(write_record: Any) -> None:

@@ -40,6 +40,16 @@ def test_page_markdown_and_json_carry_the_same_ledger(write_record: Any) -> None
     assert [one["verdict"] for one in document if one["n"]] == [line.verdict for line in lines if line.ruling.n]
 
 
+def test_the_page_says_what_could_have_been_seen(write_record: Any) -> None:
+    shown = claims_section(summarize(write_record(seeds=13)))
+    (table,) = [table for table in shown.contrasts if table.anchor == "contrasts-absolute_variance"]
+    place = [column.label for column in table.columns].index("could have seen")
+    lines = next(entry for entry in shown.ledger.entries if entry.claim.name == "absolute_variance").lines
+    cells = [row.cells[place] for group in table.groups for row in group.rows]
+    assert sorted(cells) == sorted(line.detectable_text for line in lines)
+    assert all(float(cell.removeprefix("×")) > 1.1 for cell in cells)
+
+
 def test_the_ledger_follows_the_overview_and_verdicts_are_words_with_a_color(write_record: Any) -> None:
     page = write_report(write_record(seeds=13))[0].read_text()
     assert "No claim can be decided" not in page
@@ -74,7 +84,7 @@ def test_too_many_contrasts_leave_the_rare_verdicts_on_the_page(write_record: An
     (table,) = [table for table in claims_section(summary).contrasts if table.anchor == "contrasts-better_retrieval"]
     rows = [row for group in table.groups for row in group.rows]
     assert len(rows) == SHOWN
-    assert [row.cells[4] for row in rows].count("does not hold") == entry.count("does not hold") == 1
+    assert [row.cells[5] for row in rows].count("does not hold") == entry.count("does not hold") == 1
     assert "8 more contrasts, all with the commonest verdict, are in report.json." in table.caption
 
 

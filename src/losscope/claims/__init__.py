@@ -22,20 +22,23 @@ if TYPE_CHECKING:
 __all__ = ["claims", "judge", "ledger"]
 
 
-def ledger(folders: Sequence[Path | str] | Path | str) -> Ledger:
+def ledger(folders: Sequence[Path | str] | Path | str, *, anytime: bool = False) -> Ledger:
     """Every claim judged on what can be read of the studies in `folders`; the ledger names what can't.
+
+    With `anytime` verdicts stay valid where seeds were added after looking at those before, at the price of wider intervals.
 
     Raises MissingData if a folder holds no study, DamagedRecord if a study's own file can't be read.
     """
     from losscope.summary import summarize
 
-    return judge(summarize(folders, tolerant=True))
+    return judge(summarize(folders, tolerant=True), anytime=anytime)
 
 
-def judge(summary: Summary) -> Ledger:
+def judge(summary: Summary, *, anytime: bool = False) -> Ledger:
     """Every claim judged on a summary."""
     from losscope.claims.judging import entry
     from losscope.claims.printed import printed_numbers
     from losscope.claims.types import Ledger
 
-    return Ledger(tuple(entry(claim, summary) for claim in claims()), printed_numbers(summary), summary.damaged)
+    judged = tuple(entry(claim, summary, anytime=anytime) for claim in claims())
+    return Ledger(judged, printed_numbers(summary), summary.damaged, anytime)

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from losscope.errors import InvalidInput
-from losscope.statistics import Association, association
+from losscope.statistics import FEWEST_VARIANTS, Association, association
 from losscope.summary.types import Estimate
-
-FEWEST = 3
-"""Variants for a correlation: two are always in line."""
 
 
 def associated(
-    estimates: Sequence[tuple[Estimate, Estimate]], *, epochs: int, blocks: Sequence[str] | None = None
+    estimates: Sequence[tuple[Estimate, Estimate]],
+    *,
+    epochs: int,
+    blocks: Sequence[str] | None = None,
+    without: Collection[int] = (),
 ) -> Association | str:
     """The rank correlation over variants with one pair of estimates each, or a sentence that says why there is none.
 
-    Only seeds that all variants have count, and in which both measures vary. What a run never reaches in its `epochs`
+    Only seeds that all variants have count, but those of `without`, and in which both measures vary. What a run never reaches in its `epochs`
     ranks behind every epoch.
     """
-    if len(estimates) < FEWEST:
-        return f"{len(estimates)} variants with both measures; a correlation needs {FEWEST}"
+    if len(estimates) < FEWEST_VARIANTS:
+        return f"{len(estimates)} variants with both measures; a correlation needs {FEWEST_VARIANTS}"
     sides = [[_late(pair[side], epochs) for pair in estimates] for side in (0, 1)]
-    shared = sorted(set.intersection(*(set(values) for side in sides for values in side)))
+    shared = sorted(set.intersection(*(set(values) for side in sides for values in side)) - set(without))
     if not shared:
-        return "the variants share no finished seed"
+        return "the variants share no finished seed on the same data"
     first, second = ({seed: [values[seed] for values in side] for seed in shared} for side in sides)
     varying = [seed for seed in shared if len(set(first[seed])) > 1 and len(set(second[seed])) > 1]
     if not varying:

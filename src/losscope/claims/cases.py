@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from losscope.claims.association import FEWEST, associated
+from losscope.claims.association import associated
 from losscope.claims.order import Order, order
 from losscope.claims.pairing import extremes, pairs, variants
 from losscope.claims.types import Claim
 from losscope.errors import InvalidInput
-from losscope.statistics import Contrast, Interval, mean_interval, region_of
+from losscope.statistics import FEWEST_VARIANTS, MINIMUM_SEEDS, Contrast, Interval, mean_interval, region_of
 from losscope.summary.datasets import same_data
 from losscope.summary.measures import BY_KEY, CENSORED, COMPACTIONS, Measure
+from losscope.summary.pairing import Side as Runs
+from losscope.summary.pairing import on_equal_data, seeds_of_other_data
 from losscope.summary.subjects import Subject
 from losscope.summary.types import Comparison, Estimate, Summary
 
@@ -35,6 +37,12 @@ class Case:
     missing: str = ""
     alike: int = 0
     others: int = 0
+    variants: int = 0  # that a correlation is over
+
+    @property
+    def population(self) -> str:
+        """For whom a verdict on this contrast speaks."""
+        return population(self.comparison) + (f"; for these {self.variants} variants" if self.variants else "")
 
 
 def cases(claim: Claim, summary: Summary) -> list[Case]:
@@ -74,20 +82,25 @@ def _between_losses(claim: Claim, comparison: Comparison, measure: Measure) -> I
     for one, other, reading in pairs(claim, comparison):
         case = _case(claim, comparison, measure, (one, other), reading)
         if len(claim.losses) * len(claim.against) > 1:
-            signs = _signs(claim, comparison, measure, (one, other))
+            signs = _signs(claim, comparison, (one, measure), (other, claim.beside or measure))
             case = replace(case, alike=sum(signs), others=len(signs))
         yield _compared(case, (other, claim.beside or measure), (one, measure))
 
 
-def _signs(claim: Claim, comparison: Comparison, measure: Measure, spoken: tuple[Subject, Subject]) -> list[bool]:
-    """Of each pair of the two losses' other variants: whether the mean difference within seeds has the claimed sign."""
+def _signs(claim: Claim, comparison: Comparison, spoken: Side, against: Side) -> list[bool]:
+    """Of each pair of the two losses' other variants: whether most seeds (for epochs that may never be reached) or the mean
+    difference within seeds have the claimed sign."""
     found = []
     for one in (subject for subject in comparison.trained if subject.loss == spoken[0].loss):
-        for other in (subject for subject in comparison.trained if subject.loss == spoken[1].loss):
-            first, second = _values(comparison, other, measure), _values(comparison, one, measure)
-            shared = first.keys() & second.keys()
-            if shared and (one, other) != spoken:
-                mean = sum(second[seed] - first[seed] for seed in shared)
+        for other in (subject for subject in comparison.trained if subject.loss == against[0].loss):
+            if (one, other) == (spoken[0], against[0]):
+                continue
+            first, second = (other, against[1]), (one, spoken[1])
+            if by_order(spoken[1]):
+                ordered = _ordered(claim, comparison, first, second)
+                found += [2 * ordered.wins > ordered.telling] if ordered.signs else []
+            elif both := _both(comparison, first, second):
+                mean = sum(both[1].values()) - sum(both[0].values())
                 found.append(mean > 0 if claim.direction == "larger" else mean < 0)
     return found
 
@@ -136,44 +149,46 @@ def _lead(claim: Claim, comparison: Comparison, measure: Measure) -> Iterator[Ca
         if missing := _missing(case):
             yield replace(case, missing=missing)
             continue
-        first, second = (
-            {seed: of[0][seed] - of[1][seed] for seed in of[0].keys() & of[1].keys()}
-            for of in ([_values(comparison, subject, by) for subject in (one, other)] for by in (measure, claim.beside))
-        )
-        yield _tested(case, first, second)
+        leads = []
+        for by in (measure, claim.beside):
+            ours, theirs = _both(comparison, (one, by), (other, by)) or ({}, {})
+            leads.append({seed: ours[seed] - theirs[seed] for seed in ours})
+        yield _tested(case, *leads)
 
 
 def _associated(claim: Claim, comparison: Comparison, measure: Measure) -> Iterator[Case]:
     assert claim.beside
     of_losses = [subject for loss in claim.losses for subject in variants(comparison, loss)]
     subjects = of_losses if claim.losses else list(comparison.trained)
-    if len(subjects) < FEWEST:
-        return  # two are always in line
+    if len(subjects) < FEWEST_VARIANTS:
+        return
     measured = [
         (subject, one, two)
         for subject in subjects
         if (one := comparison.get(subject, measure)) and (two := comparison.get(subject, claim.beside))
     ]
     # One variant that has hardly begun would leave all others its few seeds.
-    whole = [entry for entry in measured if min(entry[1].n, entry[2].n) >= claim.seeds]
-    estimates = whole if len(whole) >= FEWEST else measured
+    whole = [entry for entry in measured if min(entry[1].n, entry[2].n) >= MINIMUM_SEEDS]
+    estimates = whole if len(whole) >= FEWEST_VARIANTS else measured
     of = f" of {len(subjects)}" if len(estimates) < len(subjects) else ""
     kind = f"{len(estimates)}{of} {'losses' if claim.losses else 'variants'}"
     case = Case(
         claim, comparison, measure, f"{claim.beside.label} with {measure.label}, {kind}", ("", ""), {},
-        tuple((subject, by) for subject, *_ in estimates for by in (measure, claim.beside)),
+        tuple((subject, by) for subject, *_ in estimates for by in (measure, claim.beside)), variants=len(estimates),
     )  # fmt: skip
+    apart = seeds_of_other_data(*(Runs(comparison, subject) for subject, *_ in estimates))
     families = [subject.loss for subject, *_ in estimates]
     for blocks, within in ((None, "all"), (families, "each loss")):
-        if blocks and len(families) - len(set(families)) < FEWEST - 1:
+        if blocks and len(families) - len(set(families)) < FEWEST_VARIANTS - 1:
             continue  # too few variants of each loss
         own = replace(case, reading={} if claim.losses else {"over": within},
                       label=case.label if blocks is None else f"{case.label} within each loss")  # fmt: skip
-        found = associated([(one, two) for _, one, two in estimates], epochs=comparison.epochs, blocks=blocks)
+        both = [(one, two) for _, one, two in estimates]
+        found = associated(both, epochs=comparison.epochs, blocks=blocks, without=apart)
         if isinstance(found, str):
             yield replace(own, missing=found)
         else:
-            yield replace(own, test=found.contrast(own.label, population=population(comparison),
+            yield replace(own, test=found.contrast(own.label, population=own.population,
                                                    direction=claim.direction))  # fmt: skip
 
 
@@ -201,15 +216,36 @@ def _compared(case: Case, first: Side, second: Side) -> Case:
     comparison = case.comparison
     if missing := _missing(case):
         return replace(case, missing=missing)
-    if case.measure.diagnostic in (*CENSORED, *COMPACTIONS):
-        estimates = [comparison.get(*side) or Estimate({}, None) for side in (first, second)]
-        found = order(estimates[0].values, estimates[1].values, (estimates[0].never, estimates[1].never),
-                      case.claim.direction)  # fmt: skip
+    if by_order(case.measure):
+        found = _ordered(case.claim, comparison, first, second)
         return replace(case, test=found) if found.signs else replace(case, missing=NO_SEED)
-    return _tested(case, _values(comparison, *first), _values(comparison, *second))
+    return _tested(case, *(_both(comparison, first, second) or ({}, {})))
 
 
-NO_SEED = "the two share no finished seed"
+NO_SEED = "the two share no finished seed on the same data"
+
+
+def by_order(measure: Measure) -> bool:
+    """Whether a run may never get there, so that seeds only say who came first."""
+    return measure.diagnostic in (*CENSORED, *COMPACTIONS)
+
+
+def _ordered(claim: Claim, comparison: Comparison, first: Side, second: Side) -> Order:
+    """`second` against `first`, over the seeds of equal data, those that never got there included."""
+    apart = seeds_of_other_data(*(Runs(comparison, subject) for subject, _ in (first, second)))
+    one, two = (_without(comparison.get(*side) or Estimate({}, None), apart) for side in (first, second))
+    region = region_of(second[1].diagnostic)
+    return order(one.values, two.values, (one.never, two.never), claim.direction, region)
+
+
+def _without(estimate: Estimate, seeds: set[int]) -> Estimate:
+    kept = {seed: value for seed, value in estimate.values.items() if seed not in seeds}
+    return replace(estimate, values=kept, never=tuple(seed for seed in estimate.never if seed not in seeds))
+
+
+def _both(comparison: Comparison, first: Side, second: Side) -> tuple[dict[int, float], dict[int, float]] | None:
+    """The values of two sides at the seeds of equal data."""
+    return on_equal_data(Runs(comparison, first[0]), Runs(comparison, second[0]), first[1], second[1])
 
 
 def _tested(case: Case, first: Mapping[int, float], second: Mapping[int, float]) -> Case:
@@ -223,7 +259,7 @@ def _tested(case: Case, first: Mapping[int, float], second: Mapping[int, float])
             first,
             second,
             region=region_of(case.measure.diagnostic),
-            population=population(case.comparison),
+            population=case.population,
             direction=case.claim.direction,
         )
     except InvalidInput as error:

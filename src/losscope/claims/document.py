@@ -9,14 +9,16 @@ from dataclasses import asdict
 from typing import Any
 
 from losscope.claims.types import Entry, Ledger, Line, PrintedNumber
-from losscope.statistics import Interval
+from losscope.statistics import MINIMUM_SEEDS, Interval
 
 
 def claims_document(ledger: Ledger) -> list[dict[str, Any]]:
     """What `losscope claims --json` prints.
 
     `verdict` is of the contrast, `overall` of the claim; `effect` and `interval` are on `scale` (a ratio where the region of
-    practical equivalence is relative), `mean_difference` is in the measure's own unit.
+    practical equivalence is relative), `mean_difference` is in the measure's own unit. `beside` holds what decides nothing: the
+    smallest effect that could have been seen with a power of 80 %, p of the sign-flip and Wilcoxon tests about the edge of
+    the region with the smallest that they can reach, Cohen's d_z and the share of seeds in which the claim's loss is larger.
     """
     judged = [found for entry in ledger.entries for found in _entry(entry)]
     return judged + [_printed(found) for found in ledger.printed]
@@ -32,7 +34,7 @@ def _entry(entry: Entry) -> list[dict[str, Any]]:
 
 def _nothing() -> dict[str, Any]:
     """The keys of a line where nothing was compared."""
-    absent = dict.fromkeys(("effect", "interval", "scale", "mean_difference", "p", "adjusted_p", "region", "population",
+    absent = dict.fromkeys(("effect", "interval", "scale", "mean_difference", "p", "adjusted_p", "region", "beside", "population",
                             "dataset", "protocol", "measure", "split", "contrast"))  # fmt: skip
     return {
         **absent,
@@ -72,7 +74,7 @@ def _claim(entry: Entry) -> dict[str, Any]:
         "printed": claim.printed,
         "note": claim.note,
         "would_change": claim.would_change,
-        "needs": {"paired_seeds": claim.seeds, "study": claim.study},
+        "needs": {"paired_seeds": MINIMUM_SEEDS, "study": claim.study},
         "overall": {
             "verdict": entry.words,
             "depends_on": list(entry.depends_on),
@@ -97,6 +99,7 @@ def _line(entry: Entry, line: Line) -> dict[str, Any]:
         "adjusted_p": ruling.p_adjusted,
         "family": ruling.family,
         "region": ruling.region,
+        "beside": ruling.beside and asdict(ruling.beside),
         "cautions": list(ruling.cautions),
         "population": line.population,
         "dataset": line.comparison.dataset,
@@ -106,7 +109,7 @@ def _line(entry: Entry, line: Line) -> dict[str, Any]:
         "contrast": line.label,
         "reading": dict(line.reading),
         "other_variants": {"alike": line.alike, "pairs": line.others},
-        "rows": [asdict(rows) | {"runs": list(rows.runs)} for rows in line.rows],
+        "rows": [asdict(rows) | {"commands": list(rows.commands), "runs": list(rows.runs)} for rows in line.rows],
     }
 
 

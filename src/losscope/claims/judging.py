@@ -8,44 +8,42 @@ contrasts of the claim in the ledger, from 13 paired seeds on.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from losscope.claims.cases import Case, cases, population
+from losscope.claims.cases import Case, cases
 from losscope.claims.composing import compose
 from losscope.claims.order import Order, decide_orders
 from losscope.claims.rows import command_of, rows_of
-from losscope.claims.types import Claim, Entry, Line, LineVerdict, Ruling, Scale
-from losscope.statistics import Contrast, Decision, Interval, decide
+from losscope.claims.types import Beside, Claim, Entry, Line, LineVerdict, Ruling, Scale
+from losscope.statistics import FEWEST_VARIANTS, Contrast, Decision, Interval, cohen_d, decide, superiority
 from losscope.summary.datasets import same_data
 from losscope.summary.types import Summary
 
 OPPOSITE: dict[LineVerdict, LineVerdict] = {"holds": "does not hold", "does not hold": "holds"}
 
 
-def entry(claim: Claim, summary: Summary) -> Entry:
-    """A claim's lines and verdict on a summary."""
+def entry(claim: Claim, summary: Summary, *, anytime: bool = False) -> Entry:
+    """A claim's lines and verdict on a summary. With `anytime` seeds may have been added after looking."""
     found = cases(claim, summary)
-    rulings = _rulings(found)
+    rulings = _rulings(found, anytime)
     lines = tuple(_line(case, ruling, summary) for case, ruling in zip(found, rulings, strict=True))
     verdict, depends_on, reason = compose(claim, lines)
     return Entry(claim, lines, verdict, depends_on, reason, tuple(_missing(claim, found, summary)))
 
 
-def _rulings(found: Sequence[Case]) -> list[Ruling]:
+def _rulings(found: Sequence[Case], anytime: bool) -> list[Ruling]:
     """In the order of the cases. All t tests of a claim are one family, and so are all sign tests."""
     contrasts = [case.test for case in found if isinstance(case.test, Contrast)]
     orders = [case.test for case in found if isinstance(case.test, Order)]
-    decided = iter([_of(decision) for decision in decide(contrasts)] if contrasts else [])
-    ordered = iter(decide_orders(orders) if orders else [])
+    decided = iter(decide(contrasts, anytime=anytime) if contrasts else [])
+    ordered = iter(decide_orders(orders, anytime=anytime) if orders else [])
     rulings = []
     for case in found:
         if case.test is None:
             rulings.append(Ruling("cannot tell", f"{case.missing}.", None, "difference", 0, None, None, 0, ""))
             continue
-        ruling = next(decided) if isinstance(case.test, Contrast) else next(ordered)
-        if case.claim.kind == "association":
-            ruling = replace(ruling, scale="correlation", effect=ruling.effect and correlation(ruling.effect))
+        ruling = _of(next(decided), case.claim) if isinstance(case.test, Contrast) else next(ordered)
         if case.claim.denies:
             ruling = replace(ruling, verdict=OPPOSITE.get(ruling.verdict, ruling.verdict))
         rulings.append(ruling)
@@ -58,19 +56,42 @@ def correlation(scores: Interval) -> Interval:
     return Interval(scores.n, math.tanh(scores.mean), *bounds)
 
 
-def _of(decision: Decision) -> Ruling:
+def _of(decision: Decision, claim: Claim) -> Ruling:
     scale: Scale = "ratio" if decision.region.scale == "log" else "difference"
+    effect = decision.ratio if scale == "ratio" else decision.effect
+    if claim.kind == "association":
+        scale, effect = "correlation", effect and correlation(effect)
     return Ruling(
         verdict=decision.verdict,
         why=decision.why,
-        effect=decision.ratio if scale == "ratio" else decision.effect,
+        effect=effect,
         scale=scale,
         n=decision.n,
         p=decision.p,
         p_adjusted=decision.p_adjusted,
         family=decision.family,
         region=decision.region.words,
+        beside=_beside(decision, scale) if decision.n else None,
         cautions=decision.cautions,
+    )
+
+
+TO_SCALE: Mapping[Scale, Callable[[float], float]] = {"ratio": math.exp, "correlation": math.tanh}
+
+
+def _beside(decision: Decision, scale: Scale) -> Beside:
+    effects = dict(zip(decision.contrast.seeds, decision.contrast.effects, strict=True))
+    seen = decision.detectable
+    if seen is not None:
+        seen = TO_SCALE.get(scale, float)(seen if decision.contrast.direction == "larger" else -seen)
+    spread = len(effects) > 1 and not decision.contrast.constant
+    return Beside(
+        detectable=seen,
+        p_sign_flip=decision.p_sign_flip,
+        p_wilcoxon=decision.p_wilcoxon,
+        p_smallest=decision.p_smallest,
+        cohen_d=cohen_d(list(effects.values())) if spread else None,
+        superiority=superiority(dict.fromkeys(effects, 0.0), effects),
     )
 
 
@@ -84,7 +105,7 @@ def _line(case: Case, ruling: Ruling, summary: Summary) -> Line:
         reading=case.reading,
         ruling=ruling,
         difference=case.difference,
-        population=population(case.comparison),
+        population=case.population,
         rows=rows_of(case.sides, case.comparison, summary),
         alike=case.alike,
         others=case.others,
@@ -120,7 +141,7 @@ def _needs(claim: Claim) -> str:
     if claim.kind == "setting":
         return f"two values of the {claim.setting} of {' or '.join(claim.losses)}"
     if claim.kind == "association":
-        return "several losses or variants"
+        return f"{FEWEST_VARIANTS} or more losses or variants"
     if claim.kind == "course":
         return " or ".join(claim.losses)
     return f"all of {', '.join((*claim.losses, *claim.against))}"

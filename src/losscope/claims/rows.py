@@ -1,4 +1,4 @@
-"""Where the numbers of a line stand in the record, and the command that prints them."""
+"""Where the numbers of a line stand in the record, and the commands that print them."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def rows_of(sides: Sequence[tuple[Subject, Measure]], comparison: Comparison, su
             *(["--split", split] if split else []),
             *(["--epoch", epoch] if epoch != "all" else []),
         ]
-        command = " ".join(
+        commands = tuple(
             shlex.join(["losscope", "table", folder, "--format", "json", "--diagnostic", measure.diagnostic, *choices])
-            for folder in _folders(runs, summary)[:1]
+            for folder in _folders(runs, summary)
         )
-        found.append(Rows(measure.diagnostic, measure.item, split, epoch, command, runs))
+        found.append(Rows(measure.diagnostic, measure.item, split, epoch, commands, runs))
     return tuple(found)
 
 

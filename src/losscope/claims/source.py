@@ -10,13 +10,12 @@ from typing import Any
 
 from losscope.claims.types import Claim
 from losscope.errors import InvalidStudy, UnknownName
-from losscope.statistics import MINIMUM_SEEDS
 from losscope.summary.measures import BY_KEY, Measure
 
 FILES = ("paper_a.toml", "paper_b.toml", "opposite.toml")
 KINDS = ("losses", "course", "level", "setting", "lead", "association")
 REQUIRED = ("name", "text", "source", "tag", "kind", "measures", "direction", "study", "would_change")
-OPTIONAL = ("losses", "against", "beside", "level", "setting", "denies", "data", "seeds", "note", "printed")
+OPTIONAL = ("losses", "against", "beside", "level", "setting", "denies", "data", "note", "printed")
 
 
 @cache
@@ -63,7 +62,6 @@ def _claim(entry: Mapping[str, Any], where: str) -> Claim:
         denies=entry.get("denies", False),
         data=tuple((place["name"], place["study"]) for place in entry.get("data", ())),
         study=entry["study"],
-        seeds=entry.get("seeds", MINIMUM_SEEDS),
         would_change=entry["would_change"],
         note=entry.get("note", ""),
         printed=entry.get("printed", ""),

@@ -41,10 +41,23 @@ class Claim:
     denies: bool  # the claim says that what `direction` says is not so
     data: tuple[tuple[str, str], ...]  # (data set, study that measures it) where it is said; none: everywhere
     study: str  # measures it where a record doesn't
-    seeds: int  # paired seeds that a verdict needs
     would_change: str
     note: str  # what a reader must know of the measure, such as a part that holds by construction
     printed: str  # numbers that stand behind it in the paper
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What stands beside a verdict of the t test, and decides nothing."""
+
+    detectable: (
+        float | None
+    )  # the smallest effect on the ruling's scale, as claimed, that is found with a power of 80 %
+    p_sign_flip: float | None  # about the edge of the region, as is the next
+    p_wilcoxon: float | None
+    p_smallest: float  # what these two can reach at best
+    cohen_d: Interval | None  # None where all effects are equal
+    superiority: Interval  # share of seeds in which the claim's loss is larger, ties half
 
 
 @dataclass(frozen=True)
@@ -60,6 +73,7 @@ class Ruling:
     p_adjusted: float | None  # Holm, over all contrasts of the claim
     family: int
     region: str  # of practical equivalence
+    beside: Beside | None = None  # None without a t test
     cautions: tuple[str, ...] = ()
 
 
@@ -71,7 +85,7 @@ class Rows:
     item: int | None
     split: str | None  # None: of the training steps
     epoch: str  # "last", "0", or "all": a mean over epochs from 1 on
-    command: str  # prints them
+    commands: tuple[str, ...]  # print them, one for each folder
     runs: tuple[str, ...]  # digests
 
 
@@ -116,12 +130,22 @@ class Line:
         return sign + interval_text(effect, signed=scale in ("difference", "correlation"))
 
     @property
+    def detectable_text(self) -> str:
+        """The smallest effect that could have been seen, as claimed, with a power of 80 %; empty where it is unknown."""
+        found = self.ruling.beside.detectable if self.ruling.beside else None
+        if found is None:
+            return ""
+        text = f"×{found:.3g}" if self.ruling.scale == "ratio" else f"{found:+.2g}"
+        return text.replace("-", "−")
+
+    @property
     def levels(self) -> Mapping[str, str]:
         """Factor -> level: all that tells this line's place from others of its claim, but for the pair of losses."""
         return {
             "data set": self.comparison.dataset,
             "protocol": self.comparison.protocol,
-            "measure": self.measure.diagnostic.replace("_", " "),
+            "measure": self.measure.diagnostic.replace("_", " ")
+            + ("" if self.measure.item is None else f" {self.measure.item}"),
             "split": self.split,
             **self.reading,
         }
@@ -175,6 +199,7 @@ class Ledger:
     entries: tuple[Entry, ...]
     printed: tuple[PrintedNumber, ...]
     damaged: tuple[str, ...]  # files of the records that could not be read
+    anytime: bool = False  # judged so that seeds may have been added after looking
 
     @property
     def lines(self) -> tuple[Line, ...]:

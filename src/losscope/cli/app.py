@@ -134,6 +134,9 @@ def report(
 def claims(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="One or more studies' folders.")],
     lines: Annotated[bool, typer.Option("--lines", help="Every contrast that a verdict rests on.")] = False,
+    anytime: Annotated[
+        bool, typer.Option("--anytime", help="Stay valid where seeds were added after looking; intervals are wider.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Judge the claims of the literature on records: what holds, what doesn't, what it depends on, and what nobody can tell."""
@@ -141,7 +144,7 @@ def claims(
     from losscope.claims.document import claims_document
     from losscope.cli.claims import show_ledger
 
-    found = ledger(folders)
+    found = ledger(folders, anytime=anytime)
     print_json(claims_document(found)) if as_json else show_ledger(found, lines=lines)
 
 
@@ -179,7 +182,9 @@ def table(
 
 @app.command("list")
 def list_(
-    what: Annotated[str, typer.Argument(help="losses, diagnostics, data, models, studies or checks (default: all).")] = "all",
+    what: Annotated[
+        str, typer.Argument(help="losses, diagnostics, data, models, studies or checks (default: all).")
+    ] = "all",
     as_json: AsJson = False,
 ) -> None:
     """List what there is: losses, diagnostics, data sets, models, studies, checks."""

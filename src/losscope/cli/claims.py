@@ -6,9 +6,9 @@ from rich import box
 from rich.markup import escape
 from rich.table import Column, Table
 
-from losscope.claims.types import Entry, Ledger
+from losscope.claims.types import Beside, Entry, Ledger, Line
 from losscope.cli.console import out
-from losscope.summary.formatting import p_text
+from losscope.summary.formatting import interval_text, p_text
 
 COLORS = {"holds": "green", "does not hold": "red", "depends": "yellow", "cannot tell": "bright_black"}
 POPULATIONS = 3
@@ -29,6 +29,11 @@ def show_ledger(ledger: Ledger, *, lines: bool) -> None:
     speaks = list(dict.fromkeys(line.population for line in ledger.lines))
     out.print("\nVerdicts at 5 % after Holm's adjustment over all contrasts of a claim, from 13 paired seeds on; an effect inside "
               "the region of practical equivalence does not count.", highlight=False)  # fmt: skip
+    if ledger.anytime:
+        out.print("Valid at any time: seeds may have been added after looking at those before.", highlight=False)
+    else:
+        out.print("Valid if the number of seeds was fixed beforehand; where seeds were added after looking, judge with "
+                  "--anytime.", highlight=False)  # fmt: skip
     for sentence in speaks[:POPULATIONS]:
         out.print(f"For {escape(sentence)}.", highlight=False)
     if len(speaks) > POPULATIONS:
@@ -71,7 +76,18 @@ def _table(entry: Entry) -> Table:
             "" if line.ruling.p_adjusted is None else p_text(line.ruling.p_adjusted),
             f"[{COLORS[line.verdict]}]{line.verdict}[/]",
         )
+        if line.ruling.beside:
+            table.add_row(f"[dim]{escape(_beside(line, line.ruling.beside))}[/dim]")
     return table
+
+
+def _beside(line: Line, beside: Beside) -> str:
+    """What could have been seen, the tests without a distribution, and effect sizes."""
+    found = [f"could have seen {line.detectable_text}"] if line.detectable_text else []
+    named = (("sign-flip p", beside.p_sign_flip), ("Wilcoxon p", beside.p_wilcoxon))
+    found += [f"{name} {p_text(p)}" for name, p in named if p is not None]
+    found += [f"d_z {interval_text(beside.cohen_d)}"] if beside.cohen_d else []
+    return "; ".join([*found, f"larger in {100 * beside.superiority.mean:.0f} % of seeds"])
 
 
 def _show_printed(ledger: Ledger) -> None:

@@ -93,6 +93,7 @@ def _contrasts(entry: Entry) -> Table:
     several = any(line.others for line in lines)
     columns = (
         Column("effect", "claim"), Column("n", "seeds"), Column("Holm's p", "holm"), Column("equal in practice"),
+        Column("could have seen"),
         Column("verdict", "claim", words=True, verdict=True), Column("because", words=True),
         *([Column("other variants alike")] if several else []),
     )  # fmt: skip
@@ -114,7 +115,8 @@ def _contrasts(entry: Entry) -> Table:
         f"contrasts-{claim.name}",
         claim.text.rstrip("."),
         f"{claim.source}.{printed} Effects within seeds, mean [95 % interval]: ratios (×) where the region of practical "
-        f"equivalence is one, else differences, correlations or shares of seeds.{speaks} What would change it: "
+        f"equivalence is one, else differences, correlations or shares of seeds. Could have seen: the smallest effect as "
+        f"claimed that these seeds show with a power of 80 %.{speaks} What would change it: "
         f"{claim.would_change}{more}",
         "contrast",
         columns,
@@ -140,6 +142,7 @@ def _row(line: Line, several: bool) -> Row:
             str(ruling.n),
             ABSENT if ruling.p_adjusted is None else p_text(ruling.p_adjusted),
             ruling.region or ABSENT,
+            line.detectable_text or ABSENT,
             line.verdict,
             " ".join([ruling.why, *(f"Caution: {caution}." for caution in ruling.cautions)]),
             *alike,

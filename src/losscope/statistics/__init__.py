@@ -25,12 +25,13 @@ from losscope.statistics.paired import (
     wilcoxon_p,
 )
 from losscope.statistics.planning import detectable_effect, power, seeds_needed
-from losscope.statistics.sequential import anytime_interval, anytime_p, e_value
+from losscope.statistics.sequential import anytime_interval, anytime_p, anytime_share, anytime_sign_tests, e_value
 
 __all__ = [
     "FEWEST_VARIANTS", "MINIMUM_SEEDS", "MINIMUM_SPLITS", "REGIONS", "Association", "ClaimVerdict", "Contrast", "CrossedDifference", "Decision",
     "Decomposition", "Direction", "FoldDifference", "Interval", "OneRunTest", "PairedDifference", "Reason", "Region",
-    "Verdict", "anytime_interval", "anytime_p", "association", "cohen_d", "corrected_fold_difference",
+    "Verdict", "anytime_interval", "anytime_p", "anytime_share", "anytime_sign_tests", "association", "cohen_d",
+    "corrected_fold_difference",
     "crossed_bootstrap", "crossed_interval", "decide", "decompose", "detectable_effect", "e_value", "geometric_ratio",
     "holm", "mean_interval", "one_run_test", "paired_difference", "power", "region_of", "seeds_needed", "sign_flip_p",
     "simultaneous_interval", "smallest_p", "standing", "superiority", "verdict", "wilcoxon_p",

@@ -68,6 +68,45 @@ def anytime_interval(
     return Interval(n, mean, mean - half, mean + half)
 
 
+def anytime_sign_tests(wins: int, losses: int) -> tuple[float, float]:
+    """One-sided p that the chance of a win is at most one half, and that it is at least one half, valid at any time.
+
+    Each is one over the likelihood ratio of a uniform prior on the chances beyond one half against one half, a
+    supermartingale under every chance that is in question (Ville 1939).
+
+    >>> [round(p, 4) for p in anytime_sign_tests(13, 0)], anytime_sign_tests(1, 1)
+    ([0.0009, 1.0], (1.0, 1.0))
+    """
+    from scipy.special import betainc, betaln
+
+    whole = (wins + losses + 1) * math.log(2) + float(betaln(wins + 1, losses + 1))
+    shares = float(betainc(losses + 1, wins + 1, 0.5)), float(betainc(wins + 1, losses + 1, 0.5))
+    more, less = (math.exp(-max(0.0, whole + math.log(share))) if share else 1.0 for share in shares)
+    return more, less
+
+
+def anytime_share(wins: int, losses: int, *, level: float = LEVEL) -> Interval:
+    """The share of wins with bounds that cover the chance of one at all n together; a uniform prior, as above.
+
+    >>> found = anytime_share(13, 0)
+    >>> round(found.low, 3), found.high
+    (0.648, 1.0)
+    """
+    from scipy.special import betaln, xlogy
+
+    n = wins + losses
+    least = float(betaln(wins + 1, losses + 1)) + math.log(1 - level)
+    bounds = []
+    for outside in (0.0, 1.0):
+        inside = wins / n
+        for _ in range(60):
+            middle = (outside + inside) / 2
+            likely = float(xlogy(wins, middle) + xlogy(losses, 1 - middle)) > least
+            outside, inside = (outside, middle) if likely else (middle, inside)
+        bounds.append(inside if abs(inside - round(inside)) > 1e-12 else float(round(inside)))
+    return Interval(n, wins / n, *bounds)
+
+
 def _log_e(values: np.ndarray, reference: float, prior_variance: float) -> float:
     n = len(values)
     growth = 1 + n * prior_variance

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from losscope.errors import InvalidInput
-from losscope.statistics import Association, Contrast, Decision, Interval, association, decide, mean_interval
+from losscope.statistics import (
+    FEWEST_VARIANTS,
+    Association,
+    Contrast,
+    Decision,
+    Interval,
+    association,
+    decide,
+    mean_interval,
+)
 from losscope.summary.measures import FINE_RECALL_1, FINE_SHARE_CORRECTED, FINE_WITHIN_1, WITHIN_COARSE, Measure
 from losscope.summary.pairing import Side, population, seeds_of_other_data
 from losscope.summary.subjects import Subject
@@ -29,9 +38,6 @@ ASSOCIATED: tuple[Part, ...] = ("variance", "information", "share")
 
 RETRIEVED = (FINE_RECALL_1, FINE_WITHIN_1)
 """In the whole split a loss also gains by telling coarse classes apart; within the class it can't."""
-
-FEWEST = 4
-"""Losses and variants from which a correlation across them is worth a look."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +103,7 @@ def _contrast(comparison: Comparison, measure: Measure, part: Part, found: Assoc
 def _association(comparison: Comparison, measure: Measure, part: Part) -> Association | None:
     recalls = {subject: found.values for subject in comparison.trained if (found := comparison.get(subject, measure))}
     kept = {subject: values for subject in recalls if (values := parts(comparison, subject).get(part))}
-    if len(kept) < FEWEST:
+    if len(kept) < FEWEST_VARIANTS:
         return None
     seeds = set.intersection(*(values.keys() & recalls[subject].keys() for subject, values in kept.items()))
     seeds -= seeds_of_other_data(*(Side(comparison, subject) for subject in kept))
