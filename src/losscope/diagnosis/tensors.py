@@ -22,10 +22,10 @@ def as_tensor(array: np.ndarray) -> Tensor:
 
 def check_device(name: str) -> None:
     """Raises InvalidInput unless the device exists here: before the work, not after it."""
+    if str(name).partition(":")[0] not in DEVICES:
+        raise InvalidInput(f"the device is {name!r}; expected 'cpu' or 'cuda'")
     try:
-        if torch.device(name).type not in DEVICES:
-            raise InvalidInput(f"the device is {name!r}; expected 'cpu' or 'cuda'")
         torch.empty(1, device=name)
-    except (RuntimeError, AssertionError, TypeError) as error:
-        raise InvalidInput(f"the device {name!r} can't be used here ({str(error).splitlines()[0]}); expected 'cpu', or 'cuda' where "
-                           "torch finds a GPU") from None  # fmt: skip
+    except (RuntimeError, AssertionError) as error:
+        raise InvalidInput(f"the device {name!r} can't be used here ({str(error).splitlines()[0]}); expected 'cpu', or "
+                           "'cuda' where torch finds a GPU") from None  # fmt: skip
