@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -203,6 +204,19 @@ def test_too_few_seeds_tell_nothing(planted: Any) -> None:
     found = planted(lambda row: 0.6 + 0.1 * (row["loss"] == "contrastive") + jitter(row), seeds=12)
     assert {one.larger for one in found.outcomes} == {"cannot tell"}
     assert "no setting shows a difference" in found.answers[0]
+
+
+def test_only_seeds_of_equal_data_are_paired_across_protocols(write_record: Any) -> None:
+    folder = write_record(protocols=PROTOCOLS, losses=LOSSES, seeds=SEEDS)
+    for path in folder.glob("groups/*/runs.json"):
+        runs = json.loads(path.read_text())
+        for run in runs:
+            if run["loss"] == "triplet" and run["seed"] < 6:
+                run["data_fingerprint"] = "changed since then"
+        path.write_text(json.dumps(runs))
+    found = contradiction(summarize(folder))
+    assert found is not None
+    assert {one.decision.n for one in found.outcomes} == {SEEDS - 6}
 
 
 def test_a_variance_of_nothing_is_left_out(planted: Any) -> None:

@@ -34,6 +34,18 @@ def test_the_page_has_the_tables_of_the_benchmarks() -> None:
     assert read_table(PAGE, "verdicts") == verdicts.tables(found["errors"], found["powers"])
 
 
+def test_intervals_of_the_page_cover_what_they_say() -> None:
+    """Normal effects at every n; what the page says of the shares of factors, whose interval covers less when skewed."""
+    rows = [row for row in written("coverage")["rows"] if row["coverage"] is not None]
+    normal = [row for row in rows if row["distribution"] == "normal"]
+    assert {row["n"] for row in normal} == {5, 10, 13, 20}
+    for row in normal:
+        assert stats.binom.cdf(round(row["coverage"] * row["draws"]), row["draws"], 0.95) > 1e-3, row
+    for name, low, high in (("exponential", 0.9, 0.94), ("t3", 0.88, 0.92), ("lognormal", 0.81, 0.85)):
+        shares = [row["coverage"] for row in rows if row["distribution"] == name and "share" in row["statistic"]]
+        assert low <= min(shares) <= max(shares) <= high
+
+
 def test_a_table_replaces_the_one_before(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(PAGE.read_text())
@@ -93,9 +105,9 @@ def test_t_is_nominal(n: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("statistic", coverage.STATISTICS)
 def test_intervals_of_normal_effects_cover_what_they_say(statistic: str) -> None:
-    """At n = 13; the bootstrap, which refuses it, at 20. Two points below 95 % are what small samples may cost."""
+    """At n = 13; the bootstrap, which refuses it, at 20. Half a point below 95 % is what small samples may cost."""
     covered, _ = coverage.STATISTICS[statistic]
-    n, draws = (20, 60) if "bootstrap" in statistic else (13, 400)
+    n, draws = (20, 60) if "bootstrap" in statistic else (13, 1200)
     random = np.random.default_rng(13)
     hits = sum(covered(lambda size: random.normal(size=size), n, "normal") for _ in range(draws))
-    assert stats.binom.cdf(hits, draws, 0.93) > 1e-3
+    assert stats.binom.cdf(hits, draws, 0.945) > 1e-3
