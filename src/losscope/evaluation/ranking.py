@@ -23,6 +23,7 @@ from losscope.types import OUTLIER
 SAMPLE = 2048  # columns that choose a level
 TILE = 2**21  # similarities at a time: 8 MB
 CANDIDATES = 2**21  # kept at a time
+COLUMNS = 16  # of points that are moved at a time
 FEWEST = 16  # rows and columns of a product: one of fewer may be summed in another order, and tear ties apart
 EMPTY = 2**31 - 2  # key beyond a query's last candidate: below all levels once it is negated, and no hit
 BOTTOM = -(2.0**22)  # below the level of any similarity, above that of -inf
@@ -55,18 +56,29 @@ class Nearest:
     modes: dict[int, Tensor]  # row -> the most frequent label of all these, where they are one tie
 
 
+def _in_order(points: Tensor, order: Tensor, *, taken: bool) -> Tensor:
+    """Rows of `points` (m, dim) in this order, at least FEWEST of them; in their own memory if they are `taken`."""
+    if taken and len(points) >= FEWEST:
+        for columns in torch.split(points, COLUMNS, dim=1):
+            columns.copy_(columns[order])
+        return points
+    found = points.new_zeros(max(len(points), FEWEST), points.shape[1])
+    torch.index_select(points, 0, order, out=found[: len(points)])
+    return found
+
+
 class Ranking:
     """Lists of `queries` (n, dim) over a `gallery` (m, dim) of points.
 
     `own` (n,) is the place of each query in the gallery, which is left out of its list; None where the two differ.
+    A gallery that is another tensor than the queries is taken: its rows are moved, so that no second copy is held.
     """
 
     def __init__(self, queries: Tensor, gallery: Tensor, labels: tuple[Labels, Labels], own: Tensor | None) -> None:
         order = torch.randperm(len(gallery), generator=torch.Generator().manual_seed(0)).to(gallery.device)
         of_queries, of_gallery = labels
         self.queries, self.shown = queries, len(gallery)
-        self.gallery = gallery.new_zeros(max(len(gallery), FEWEST), gallery.shape[1])
-        torch.index_select(gallery, 0, order, out=self.gallery[: len(gallery)])
+        self.gallery = _in_order(gallery, order, taken=gallery is not queries)
         self.labels: Labels = of_gallery.take(order) if isinstance(of_gallery, LabelSets) else of_gallery[order]
         self.own = None if own is None else order.argsort()[own]
         self.relevance = Relevance(of_queries, self.labels, self.own)
