@@ -23,11 +23,16 @@ format: $(VENV)/ready-dev
 	$(BIN)/ruff format src tests benchmarks examples
 	$(BIN)/ruff check --fix src tests benchmarks examples
 
-benchmarks: $(VENV)/ready-dev  ## ratios of CPU seconds against the ordinary loops, and memory; minutes
+benchmarks: $(VENV)/ready-dev  ## ratios of CPU seconds, memory, coverage and error rates; half an hour
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.training
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.seven
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.head
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.memory
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.retrieval
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.moments
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.monitor
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.coverage
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.verdicts
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

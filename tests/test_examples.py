@@ -42,7 +42,7 @@ def test_your_own_embeddings(tmp_path: Path) -> None:
 
 def test_monitors_in_loops_of_others(tmp_path: Path) -> None:
     assert "loss 8.23 -> 0." in run("monitor_cross_modal.py", str(tmp_path / "pairs"))
-    assert "active negative pairs 1.00 -> 0.0" in run("monitor_pml.py", str(tmp_path / "pml"))
+    assert "active negative pairs 1.00 -> 0.1" in run("monitor_pml.py", str(tmp_path / "pml"))
     assert "30 steps, Recall@1 0.9" in run("monitor_lightning.py", str(tmp_path / "lightning"))
     assert "8 steps, loss 2." in run("monitor_sentence_transformers.py", str(tmp_path / "sentences"))
     assert all((tmp_path / name / "study.json").is_file() for name in ("pairs", "pml", "lightning", "sentences"))
