@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import os
-import platform
-import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from html import escape
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from losscope.errors import InvalidInput, InvalidStudy
 from losscope.files import read_json, write_json
 from losscope.studies import load
-from losscope.study import NUMERICS_VERSION, Study, parse
+from losscope.study import Study, parse
 from losscope.sweep import estimate as timing
 from losscope.sweep.estimate import Estimate
 from losscope.sweep.local import Executor, InProcess, Processes
+from losscope.sweep.manifest import add_invocation
 from losscope.sweep.plan import Plan, plan
 from losscope.table import SCHEMA_VERSION, RunRecord, read_measurements
 from losscope.training.run import Extensions, Place, Progress
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-PACKAGES = ("torch", "numpy", "scipy", "pyarrow", "safetensors", "pydantic")
 
 
 @dataclass(frozen=True)
@@ -84,7 +79,14 @@ def run(
     folder = Path(out)
     planned = plan(study, folder, place, loading)
     _claim(folder, study)
-    _write_manifest(folder, study, planned, device)
+    add_invocation(
+        folder,
+        seeds=study.seed_list,
+        data=planned.data,
+        device=device,
+        planned=sum(len(unit.cell.seeds) for unit in planned.units),
+        finished_before=planned.finished,
+    )
     own = bool(place.extensions.losses or place.extensions.models)
     jobs = 1 if own else min(jobs or cores(), max(len(planned.units), 1))
     report = progress(planned) if progress else lambda name, done, total: None
@@ -156,35 +158,3 @@ def _claim(folder: Path, study: Study) -> None:
         raise InvalidInput(
             f"can't write to {folder} ({error.strerror}); choose a folder that can be written"
         ) from error
-
-
-def _write_manifest(folder: Path, study: Study, planned: Plan, device: str) -> None:
-    """Add this invocation: what the numbers were made with."""
-    path = folder / "manifest.json"
-    manifest: dict[str, Any] = read_json(path) if path.is_file() else {"schema": SCHEMA_VERSION, "invocations": []}
-    manifest["data"] = manifest.get("data", {}) | dict(planned.data)
-    manifest["invocations"].append(
-        {
-            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "command": sys.argv,
-            "losscope": _version("losscope"),
-            "numerics": NUMERICS_VERSION,
-            "python": platform.python_version(),
-            "packages": {name: _version(name) for name in PACKAGES},
-            "platform": platform.platform(),
-            "processor": platform.processor() or platform.machine(),
-            "device": device,
-            "threads_per_process": 1,
-            "seeds": list(study.seed_list),
-            "runs_planned": sum(len(unit.cell.seeds) for unit in planned.units),
-            "runs_finished_before": planned.finished,
-        }
-    )
-    write_json(path, manifest)
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
