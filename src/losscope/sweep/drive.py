@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,20 +64,23 @@ def run(
     jobs: int | None = None,
     losses: Mapping[str, Any] | None = None,
     models: Mapping[str, Any] | None = None,
+    only: Collection[str] | None = None,
     loading: Progress | None = None,
     progress: Callable[[Plan], Progress] | None = None,
 ) -> StudyResult:
     """Train and measure what `out` does not hold yet of a study (an object, a file, or the name of a shipped one).
 
     `data` is the data folder (default: the environment variable LOSSCOPE_DATA); `jobs` the number of processes
-    (default: the cores this process may use; 1 with the user's own `losses` or `models`). `loading` and `progress`
-    are told how far it is. Interrupt it at any time: the next call goes on. Raises InvalidStudy, InvalidInput or
-    MissingData before any training starts.
+    (default: the cores this process may use; 1 with the user's own `losses` or `models`); `only` leaves out groups
+    without any of these runs (digests). `loading` and `progress` are told how far it is. Interrupt it at any time: the
+    next call goes on. Raises InvalidStudy, InvalidInput or MissingData before any training starts.
     """
     study = study if isinstance(study, Study) else load(study)
     place = make_place(data, device, losses, models)
     folder = Path(out)
     planned = plan(study, folder, place, loading)
+    if only is not None:
+        planned = replace(planned, units=tuple(unit for unit in planned.units if {*unit.group["runs"]} & {*only}))
     _claim(folder, study)
     add_invocation(
         folder,
