@@ -1,0 +1,31 @@
+"""Files that are whole or not there, durable once written, and named when they were damaged.
+
+`disk` has the few calls that reach the disk; the others make bytes in memory and hand them to it.
+"""
+
+from losscope.files.checksums import Seal, check_seal, seal_of
+from losscope.files.disk import append, atomic, make_folder, remove, remove_unfinished, truncate, write_bytes
+from losscope.files.documents import SEALED_SINCE, read_json, write_json
+from losscope.files.lines import line_of, read_lines
+from losscope.files.tables import open_parquet, read_parquet, write_table
+
+__all__ = [
+    "SEALED_SINCE",
+    "Seal",
+    "append",
+    "atomic",
+    "check_seal",
+    "line_of",
+    "make_folder",
+    "open_parquet",
+    "read_json",
+    "read_lines",
+    "read_parquet",
+    "remove",
+    "remove_unfinished",
+    "seal_of",
+    "truncate",
+    "write_bytes",
+    "write_json",
+    "write_table",
+]
