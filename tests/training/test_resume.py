@@ -19,7 +19,7 @@ from losscope.errors import DamagedRecord
 from losscope.files import read_json, read_lines, read_parquet
 from losscope.losses import LOSSES
 from losscope.study import Cell, Model, Optimizer
-from losscope.table import RunRecord, running_epochs, running_steps
+from losscope.table import read_ending, running_epochs, running_steps
 from losscope.training.records import GroupRecord
 from losscope.training.run import Place, Progress, Unit, run_unit
 from stacks import DIGITS, SYNTHETIC, build, cell, same, train
@@ -62,7 +62,7 @@ def killing_after(epochs: int) -> Progress:
 def contents(folder: Path) -> dict[str, Any]:
     """All that a finished group says, but for times."""
     found: dict[str, Any] = {path.name: read_parquet(path) for path in folder.glob("*.parquet")}
-    timeless = [{**record, "seconds": 0, "cpu_seconds": 0} for record in read_json(folder / "runs.json")]
+    timeless = [replace(record, seconds=0, cpu_seconds=0) for record in read_ending(folder / "runs.json").records]
     return found | {"runs.json": timeless, "group.json": read_json(folder / "group.json")}
 
 
@@ -151,7 +151,7 @@ def test_a_damaged_checkpoint_fails_with_advice_and_loses_nothing(tmp_path: Path
     before = (tmp_path / "epochs.jsonl").read_bytes()
     records = run_unit(unit(tmp_path), OFTEN, silent)
     assert {record.status for record in records} == {"failed"}
-    assert "remove the folder" in (records[0].error or "")
+    assert "losscope repair" in (records[0].error or "")
     assert (tmp_path / "epochs.jsonl").read_bytes() == before
 
 
@@ -165,7 +165,7 @@ def test_a_failure_is_recorded_with_its_traceback_and_repaired_by_the_next_call(
     records = run_unit(unit(tmp_path), OFTEN, failing)
     assert [record.status for record in records] == ["failed", "failed"]
     assert "the disk sings" in (records[0].error or "")
-    assert [RunRecord(**one) for one in read_json(tmp_path / "failed.json")] == records
+    assert list(read_ending(tmp_path / "failed.json").records) == records
     run_unit(unit(tmp_path), OFTEN, silent)
     assert_same(contents(tmp_path), uninterrupted)
 

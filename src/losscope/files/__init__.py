@@ -7,14 +7,17 @@ from losscope.files.checksums import Seal, check_seal, seal_of
 from losscope.files.disk import append, atomic, make_folder, remove, remove_unfinished, truncate, write_bytes
 from losscope.files.documents import SEALED_SINCE, read_json, write_json
 from losscope.files.lines import line_of, read_lines
-from losscope.files.tables import open_parquet, read_parquet, write_table
+from losscope.files.tables import open_parquet, read_parquet, unreadable, write_table
+from losscope.files.tensors import NO_DIGEST, check_tensors, write_tensors
 
 __all__ = [
+    "NO_DIGEST",
     "SEALED_SINCE",
     "Seal",
     "append",
     "atomic",
     "check_seal",
+    "check_tensors",
     "line_of",
     "make_folder",
     "open_parquet",
@@ -25,7 +28,9 @@ __all__ = [
     "remove_unfinished",
     "seal_of",
     "truncate",
+    "unreadable",
     "write_bytes",
     "write_json",
     "write_table",
+    "write_tensors",
 ]

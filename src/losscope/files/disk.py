@@ -47,12 +47,13 @@ def cut(descriptor: int, size: int) -> None:
     os.ftruncate(descriptor, size)
 
 
-def write_bytes(path: Path, data: bytes | memoryview) -> None:
+def write_bytes(path: Path, *parts: bytes | memoryview) -> None:
     """Write a file whole or not at all."""
     with _beside(path) as temporary:
         descriptor = create(temporary, os.O_TRUNC)
         try:
-            _write_all(descriptor, data)
+            for part in parts:
+                _write_all(descriptor, part)
             sync(descriptor)
         finally:
             os.close(descriptor)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import sys
 import time
@@ -12,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from losscope.errors import InvalidInput
-from losscope.files import atomic, read_lines, write_json
+from losscope.files import line_of, make_folder, read_lines, remove, write_bytes, write_json
 from losscope.study import digest
-from losscope.table import SCHEMA_VERSION, RunRecord, Status, read_measurements
-from losscope.training.records import GroupRecord, Row
+from losscope.table import SCHEMA_VERSION, RunRecord, Status, has_ended, is_sealed, read_measurements
+from losscope.training.records import EPOCHS, STEPS, GroupRecord, Row
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class MonitorRecord:
         self.started = time.time()
         run = digest({"monitored": str(folder.resolve()), "loss": identity.loss, "seed": identity.seed})
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             self._group = GroupRecord(
                 folder / "groups" / run,
                 {
@@ -67,21 +66,19 @@ class MonitorRecord:
     def _describe(self, epochs: int) -> None:
         of = self.identity
         loss = {"name": of.loss, "variant": of.variant, **of.hyperparameters}
-        write_json(
-            self.folder / "study.json",
-            {
-                "schema": SCHEMA_VERSION,
-                "seeds": [of.seed],
-                "name": self.folder.name or "monitored",
-                "data": [{"name": of.dataset}],
-                "protocol": [{"name": of.protocol, "epochs": max(epochs, 1)}],
-                "loss": [loss],
-            },
-        )
+        study = {
+            "seeds": [of.seed],
+            "name": self.folder.name or "monitored",
+            "data": [{"name": of.dataset}],
+            "protocol": [{"name": of.protocol, "epochs": max(epochs, 1)}],
+            "loss": [loss],
+        }
+        write_json(self.folder / "study.json", {"schema": SCHEMA_VERSION, **study})
         write_json(
             self.folder / "manifest.json",
             {
                 "schema": SCHEMA_VERSION,
+                "study": study,
                 "monitored": True,
                 "process": f"rank {self.process[0]} of {self.process[1]}",
                 "data": {},
@@ -104,13 +101,13 @@ class MonitorRecord:
     def cut(self, step: int, epoch: int) -> None:
         """Drop what was written from `step` on, and after `epoch`: it is trained again. A record that was ended is
         opened again."""
-        lines, epochs = self._group.folder / "steps.jsonl", self._group.folder / "epochs.jsonl"
-        steps, documents = self._ended() if (self._group.folder / "runs.json").is_file() else (
-            list(read_lines(lines)), list(read_lines(epochs)),
+        group = self._group.folder
+        steps, epochs = self._ended() if has_ended(group) else (
+            read_lines(group / name, sealed=is_sealed(self._group.group)) for name in (STEPS, EPOCHS)
         )  # fmt: skip
-        _write(lines, [line for line in steps if line["step"] < step])
-        _write(epochs, [line for line in documents if line["epoch"] <= epoch])
-        (self._group.folder / "runs.json").unlink(missing_ok=True)
+        write_bytes(group / STEPS, b"".join(line_of(line) for line in steps if line["step"] < step))
+        write_bytes(group / EPOCHS, b"".join(line_of(line) for line in epochs if line["epoch"] <= epoch))
+        remove(group / "runs.json")
 
     def _ended(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """The lines of steps and of epochs that the tables of an ended record were made from."""
@@ -149,8 +146,3 @@ class MonitorRecord:
                 )
             ]
         )
-
-
-def _write(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
-    with atomic(path) as temporary:
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")

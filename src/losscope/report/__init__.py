@@ -23,7 +23,7 @@ def write_report(folders: Sequence[Path | str] | Path | str, out: Path | str | N
 
     Returns the paths of the first two. Raises MissingData, DamagedRecord, InvalidInput where `out` can't be written.
     """
-    from losscope.files import atomic, write_json
+    from losscope.files import make_folder, write_bytes, write_json
     from losscope.report import render
     from losscope.report.content import content
     from losscope.report.document import document
@@ -33,10 +33,9 @@ def write_report(folders: Sequence[Path | str] | Path | str, out: Path | str | N
     folder = Path(out) if out is not None else paths(folders)[0]
     pages = folder / "report.html", folder / "report.md"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         for path, text in zip(pages, (render.html(shown), render.markdown(shown)), strict=True):
-            with atomic(path) as temporary:
-                temporary.write_text(text, encoding="utf-8")
+            write_bytes(path, text.encode())
         write_json(folder / "report.json", document(summary, shown))
     except OSError as error:
         raise InvalidInput(

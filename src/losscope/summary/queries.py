@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from losscope import table
 from losscope.errors import DamagedRecord
+from losscope.files import Seal, open_parquet, unreadable
 from losscope.summary.reading import StudyRecord
 from losscope.summary.subjects import Subject
 from losscope.summary.types import Comparison
@@ -50,7 +51,7 @@ def files_of(studies: Iterable[StudyRecord], runs: Iterable[str]) -> dict[Path, 
     for study in studies:
         for group in table.groups(study.folder):
             path = group / "queries.parquet"
-            here = missing & _runs_in(group) if missing and path.is_file() else set()
+            here = missing & _runs_in(group) if missing and path.is_file() and table.has_ended(group) else set()
             if here:
                 found[path] = here
                 missing -= here
@@ -65,14 +66,21 @@ def _runs_in(group: Path) -> set[str]:
 
 
 def rows_in(files: Iterable[Path]) -> int:
-    """Rows of all files together, read from their ends. Raises DamagedRecord."""
-    return sum(_opened(path).metadata.num_rows for path in files)
+    """Rows of all files together, read from their ends; the files are checked. Raises DamagedRecord."""
+    return sum(open_parquet(path, _seal(path)).metadata.num_rows for path in files)
+
+
+def _seal(path: Path) -> Seal | None:
+    return table.read_ending(path.parent / "runs.json").seal(path.name)
 
 
 def results(
     files: Mapping[Path, set[str]], comparison: Comparison, subjects: Sequence[Subject], columns: Sequence[str]
 ) -> dict[Subject, dict[int, QueryResults]]:
-    """Subject -> seed -> results after the last epoch, on the split that is not trained on. Raises DamagedRecord."""
+    """Subject -> seed -> results after the last epoch, on the split that is not trained on. Raises DamagedRecord.
+
+    The files are those that `rows_in` has checked.
+    """
     whose = {run.run: (subject, run.seed) for subject in subjects for run in comparison.runs_of(subject)}
     found: dict[Subject, dict[int, QueryResults]] = {}
     for path, runs in files.items():
@@ -87,11 +95,11 @@ def _rows(path: Path, runs: set[str], comparison: Comparison, columns: Sequence[
     wanted, kept = pa.array(sorted(runs), pa.string()), []
     names = ["run", "split", "epoch", "query", "label", *columns]
     try:
-        for batch in _opened(path).iter_batches(BATCH, columns=names):
+        for batch in open_parquet(path).iter_batches(BATCH, columns=names):
             chosen = pc.and_(pc.is_in(batch["run"], wanted), pc.equal(batch["split"], comparison.evaluation))
             kept.append(batch.filter(pc.and_(chosen, pc.equal(batch["epoch"], comparison.epochs))))
     except (pa.ArrowInvalid, OSError) as error:
-        raise _damage(path, error) from error
+        raise unreadable(path, error) from error
     return pa.Table.from_batches(kept) if kept else pa.table({name: [] for name in names})
 
 
@@ -108,21 +116,6 @@ def _by_run(rows: pa.Table, columns: Sequence[str]) -> Iterator[tuple[str, Query
     for places in np.split(order, ends):
         own = {name: of[places] for name, of in values.items()}
         yield names[runs[places[0]]], QueryResults(query[places], label[places], own)
-
-
-def _opened(path: Path) -> pa.parquet.ParquetFile:
-    import pyarrow.parquet as pq
-
-    try:
-        return pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise _damage(path, error) from error
-
-
-def _damage(path: Path, error: Exception) -> DamagedRecord:
-    return DamagedRecord(
-        f"{path} can't be read ({error}); remove its folder and run the study again: only these runs are trained anew"
-    )
 
 
 def aligned(first: Mapping[int, QueryResults], second: Mapping[int, QueryResults], column: str) -> Aligned | None:

@@ -19,7 +19,6 @@ from losscope import table
 from losscope.errors import InvalidInput
 from losscope.files import read_json
 from losscope.study import Protocol, Study, parse
-from losscope.summary.intact import damaged_groups
 from losscope.table import RunRecord
 
 PER_CLASS = "intra_class_variance"
@@ -104,7 +103,7 @@ def read(folders: Sequence[Path], *, tolerant: bool = False) -> Record:
     tables, planes = [], []
     doubled, damaged = 0, dict[Path, str]()
     for folder in dict.fromkeys(Path(folder).resolve() for folder in folders):
-        lost = damaged_groups(folder) if tolerant else {}
+        lost = table.damaged_groups(folder) if tolerant else {}
         damaged |= lost
         record, measurements, superseded = _read_one(folder, list(runs.values()), lost)
         doubled += superseded

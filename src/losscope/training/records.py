@@ -9,39 +9,74 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 from losscope.errors import DamagedRecord
 from losscope.evaluation import Retrieval
-from losscope.files import atomic, read_lines, read_parquet, write_json, write_table
-from losscope.table import MAP, QUERY, RunRecord, measurement_table, record_rows, step_table
+from losscope.files import (
+    NO_DIGEST,
+    Seal,
+    append,
+    check_tensors,
+    line_of,
+    read_lines,
+    read_parquet,
+    remove,
+    remove_unfinished,
+    truncate,
+    write_bytes,
+    write_table,
+    write_tensors,
+)
+from losscope.files.checksums import ADVICE
+from losscope.table import (
+    MAP,
+    QUERY,
+    RunRecord,
+    is_sealed,
+    measurement_table,
+    read_group,
+    step_table,
+    write_ending,
+    write_failure,
+    write_group,
+)
 
 Row = tuple[int, str | None, int, str, int | None, float | None]
 """Compact epoch row: run index in the group, split, epoch, diagnostic, item, value."""
+
+STEPS, EPOCHS, CHECKPOINT, PLANE = "steps.jsonl", "epochs.jsonl", "checkpoint.safetensors", "map.parquet"
 
 
 class GroupRecord:
     """Files of one group's folder; `group` says what is in it (see `losscope.table`)."""
 
     def __init__(self, folder: Path, group: Mapping[str, Any]) -> None:
-        self.folder, self.group = folder, dict(group)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "failed.json").unlink(missing_ok=True)  # of an earlier try
-        if not (folder / "group.json").is_file():
-            write_json(folder / "group.json", self.group)
+        self.folder = folder
+        write_group(folder, group)
+        self.group = read_group(folder)
+        remove_unfinished(folder)
+        remove(folder / "failed.json")  # of an earlier try
+        self._queries: list[pa.Table] = []
+        self._written: dict[str, Seal] = {}  # tables of the epoch that is being measured
 
     def append(self, epoch: int, rows: Iterable[Row], steps: Sequence[Mapping[str, Any]] = ()) -> None:
-        """Add one finished epoch: its measurements and its step lines."""
-        with (self.folder / "steps.jsonl").open("a", encoding="utf-8") as file:
-            file.writelines(_line(line) + "\n" for line in steps)
-        with (self.folder / "epochs.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"epoch": epoch, "rows": finite(list(rows))}) + "\n")
+        """Add one finished epoch: its measurements, its step lines, and the tables that were kept since the last one."""
+        if self._queries:
+            name = f"queries-{epoch}.parquet"
+            self._written[name] = write_table(self.folder / name, pa.concat_tables(self._queries))
+        if steps:
+            append(self.folder / STEPS, b"".join(map(_line, steps)))
+        if (rows := list(rows)) or self._written:
+            append(self.folder / EPOCHS, _line({"epoch": epoch, "rows": rows, "files": self._written}))
+        self._queries, self._written = [], {}
 
     def append_queries(self, run: int, split: str, epoch: int, labels: Tensor, found: Retrieval) -> None:
         """Keep the per-query results of one run, split and evaluated epoch."""
@@ -56,50 +91,58 @@ class GroupRecord:
             "r_precision": found.query_r_precision.float().cpu().numpy(),
             "average_precision_at_r": found.query_average_precision.float().cpu().numpy(),
         }
-        write_table(self.folder / f"queries-{epoch}-{split}-{run}.parquet", pa.table(columns, schema=QUERY))
+        self._queries.append(pa.table(columns, schema=QUERY))
 
     def append_map(self, columns: Mapping[str, Any]) -> None:
         """Keep the plane of principal components of the group's first run."""
-        write_table(self.folder / "map.parquet", pa.table(dict(columns), schema=MAP))
+        self._written[PLANE] = write_table(self.folder / PLANE, pa.table(dict(columns), schema=MAP))
 
     def checkpoint(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-        """Save what resuming needs, atomically."""
-        with atomic(self.folder / "checkpoint.safetensors") as temporary:
-            save_file(
-                {name: part.detach().cpu().contiguous() for name, part in tensors.items()},
-                temporary,
-                metadata={"state": json.dumps(state)},
-            )
+        """Save what resuming needs, atomically: also how long the files of lines are now."""
+        sizes = {path.name: path.stat().st_size if path.is_file() else 0 for path in self._lines}
+        data = save(
+            {name: part.detach().cpu().contiguous() for name, part in tensors.items()},
+            {"state": json.dumps(state), "sizes": json.dumps(sizes), "sha256": NO_DIGEST},
+        )
+        write_tensors(self.folder / CHECKPOINT, data)
 
     def resume(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """The last checkpoint, with the lines after it cut; None (and a clean slate) if there is none."""
-        path = self.folder / "checkpoint.safetensors"
+        path = self.folder / CHECKPOINT
         if not path.is_file():
-            for name in ("steps.jsonl", "epochs.jsonl"):
-                (self.folder / name).unlink(missing_ok=True)
+            for lines in self._lines:
+                remove(lines)
             return None
+        metadata, data = check_tensors(path, sealed=self._sealed)
         try:
-            with safe_open(path, framework="pt") as file:
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                state = json.loads(file.metadata()["state"])
-        except (SafetensorError, OSError, KeyError, TypeError, json.JSONDecodeError) as error:
-            raise DamagedRecord(
-                f"{path} can't be read ({error}); remove the folder {self.folder} and run the "
-                "study again: only these runs are trained anew"
-            ) from error
-        for name in ("steps.jsonl", "epochs.jsonl"):
-            self._cut(self.folder / name, state["epoch"])
+            tensors, state = load(data), json.loads(metadata["state"])
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            raise DamagedRecord(f"{path} can't be read ({error}); {ADVICE}") from error
+        if "sizes" not in metadata:  # before schema 3
+            for lines in self._lines:
+                self._cut(lines, state["epoch"])
+            return tensors, state
+        for name, size in json.loads(metadata["sizes"]).items():
+            read_lines(self.folder / name, sealed=self._sealed, size=size)
+            truncate(self.folder / name, size)
         return tensors, state
+
+    @property
+    def _lines(self) -> tuple[Path, Path]:
+        return self.folder / STEPS, self.folder / EPOCHS
+
+    @property
+    def _sealed(self) -> bool:
+        return is_sealed(self.group)
 
     def _cut(self, path: Path, epoch: int) -> None:
         kept = [line for line in read_lines(path) if line["epoch"] <= epoch]
-        with atomic(path) as temporary:
-            temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        write_bytes(path, b"".join(map(_line, kept)))
 
     def history(self, diagnostic: str, split: str | None, runs: int) -> list[list[float]]:
         """Values over epochs of one scalar diagnostic, for each run."""
         curves: list[list[float]] = [[] for _ in range(runs)]
-        for line in read_lines(self.folder / "epochs.jsonl"):
+        for line in read_lines(self.folder / EPOCHS, sealed=self._sealed):
             for index, where, _, name, item, value in line["rows"]:
                 if name == diagnostic and where == split and item is None:
                     curves[index].append(math.nan if value is None else value)
@@ -108,28 +151,42 @@ class GroupRecord:
     def finish(self, records: Sequence[RunRecord]) -> None:
         """Turn the lines into long tables, then drop what only a running group needs. `runs.json` comes last but for
         the cleaning, so a group without it is unfinished whatever else is there."""
-        rows = [row for line in read_lines(self.folder / "epochs.jsonl") for row in line["rows"]]
-        write_table(self.folder / "measurements.parquet", measurement_table(self.group, rows))
-        write_table(self.folder / "steps.parquet", step_table(self.group, read_lines(self.folder / "steps.jsonl")))
-        parts = sorted(self.folder.glob("queries-*.parquet"))
+        epochs, steps = (read_lines(self.folder / name, sealed=self._sealed) for name in (EPOCHS, STEPS))
+        kept: dict[str, Seal] = {name: seal for line in epochs for name, seal in line.get("files", {}).items()}
+        tables = {
+            "measurements.parquet": measurement_table(self.group, [row for line in epochs for row in line["rows"]]),
+            "steps.parquet": step_table(self.group, steps),
+        }
+        parts = [read_parquet(path, kept.pop(path.name, None)) for path in self._parts(kept)]
         if parts:
-            write_table(self.folder / "queries.parquet", pa.concat_tables(map(read_parquet, parts)))
-        write_json(self.folder / "runs.json", record_rows(records))
-        running = ("steps.jsonl", "epochs.jsonl", "checkpoint.safetensors", "failed.json")
-        for path in (*parts, *(self.folder / name for name in running)):
-            path.unlink(missing_ok=True)
+            tables["queries.parquet"] = pa.concat_tables(parts)
+        seals = {name: write_table(self.folder / name, table) for name, table in tables.items()}
+        write_ending(self.folder, records, kept | seals)
+        running = (STEPS, EPOCHS, CHECKPOINT, "failed.json")
+        for path in (*self.folder.glob("queries-*.parquet"), *(self.folder / name for name in running)):
+            remove(path)
+
+    def _parts(self, kept: Mapping[str, Seal]) -> list[Path]:
+        """Files with the results of queries, by epoch."""
+        if not self._sealed:
+            return sorted(self.folder.glob("queries-*.parquet"))
+        return [self.folder / name for name in kept if name.startswith("queries-")]
 
     def fail(self, records: Sequence[RunRecord]) -> None:
-        """Say how the runs failed; what was recorded so far stays, and the next invocation resumes."""
-        write_json(self.folder / "failed.json", record_rows(records))
+        """Say how the runs failed; what was recorded so far stays, and the next invocation resumes.
+
+        A disk that is full, or can't be written, may be why they failed: the caller has the records.
+        """
+        with suppress(OSError):
+            write_failure(self.folder, records)
 
 
-def _line(document: Mapping[str, Any]) -> str:
-    """JSON of `finite`, without its copy where all numbers are finite, as nearly always."""
+def _line(document: Mapping[str, Any]) -> bytes:
+    """The line of `finite`, without its copy where all numbers are finite, as nearly always."""
     try:
-        return json.dumps(document, allow_nan=False)
+        return line_of(document)
     except ValueError:
-        return json.dumps(finite(document))
+        return line_of(finite(document))
 
 
 def finite(value: Any) -> Any:

@@ -12,7 +12,7 @@ __all__ = ["write_page"]
 
 def write_page(folder: Path | str) -> Path:
     """Write `report.html` of a diagnosis into its folder, and return its path. Raises MissingData, DamagedRecord."""
-    from losscope.files import atomic
+    from losscope.files import write_bytes
     from losscope.report.render import page
     from losscope.report.space.content import content
     from losscope.report.space.reading import read
@@ -20,8 +20,5 @@ def write_page(folder: Path | str) -> Path:
     place = Path(folder)
     shown = content(read(place))
     path = place / "report.html"
-    with atomic(path) as temporary:
-        temporary.write_text(
-            page("space.html.j2", shown.figures, content=shown, glossary=shown.glossary), encoding="utf-8"
-        )
+    write_bytes(path, page("space.html.j2", shown.figures, content=shown, glossary=shown.glossary).encode())
     return path

@@ -1,0 +1,122 @@
+"""What of a record is damaged, by file, so that the rest can be used and these be named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from losscope.errors import DamagedRecord
+from losscope.files import check_seal, check_tensors, read_json, read_lines, read_parquet
+from losscope.files.checksums import ADVICE
+from losscope.table.folder import groups, has_ended, is_sealed, read_group
+from losscope.table.sealing import read_ending
+
+REPORTED = ("group.json", "runs.json", "failed.json", "measurements.parquet", "map.parquet", "epochs.jsonl")
+"""The files of a group that a report or a ledger reads; one that is damaged keeps its group out of them."""
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One file that can't be read as it was written."""
+
+    file: Path
+    problem: str  # a sentence that names the file and says what to do
+    group: Path | None = None  # whose file it is; None for those of the study
+
+
+def damage_in(folder: Path) -> list[Damage]:
+    """Everything that is damaged in a study's folder: its own files first, then group by group.
+
+    A group that is being written is looked at as far as its lines and its checkpoint go.
+    """
+    found = []
+    for name in ("study.json", "manifest.json"):
+        path = folder / name
+        if problem := _problem(partial(read_json, path)) if path.is_file() else f"{path} is missing; {ADVICE}":
+            found.append(Damage(path, problem))
+    for group in sorted(path for path in folder.glob("groups/*") if path.is_dir()):
+        found += group_damage(group)
+    return found
+
+
+def damaged_groups(folder: Path, names: Collection[str] = REPORTED) -> dict[Path, str]:
+    """Group folder -> what is wrong with it, for every group of a study's folder of whose files `names` one is damaged.
+
+    Raises MissingData if there is no study.
+    """
+    return {
+        group: damage.problem for group in groups(folder) if (damage := next(_damage(group, names), None)) is not None
+    }
+
+
+def group_damage(group: Path) -> list[Damage]:
+    """What is damaged in one group's folder."""
+    return list(_damage(group, None))
+
+
+def _damage(group: Path, names: Collection[str] | None) -> Iterator[Damage]:
+    for name, check in _checks(group):
+        if (names is None or name in names) and (problem := _problem(check)):
+            yield Damage(group / name, problem, group)
+
+
+def _checks(group: Path) -> Iterator[tuple[str, Callable[[], object]]]:
+    """Each file of a group, with what raises DamagedRecord if it is damaged. `group.json` comes first: without it, what
+    the other files of a group that has not ended must be is not known."""
+    if not (group / "group.json").is_file():
+        if any(not path.name.startswith(".") for path in group.iterdir()):
+            yield "group.json", partial(_missing, group / "group.json")
+        return
+    yield "group.json", partial(read_group, group)
+    if has_ended(group):
+        yield "runs.json", partial(read_ending, group / "runs.json")
+        yield from _ended(group)
+    else:
+        yield from _running(group)
+
+
+def _ended(group: Path) -> Iterator[tuple[str, Callable[[], object]]]:
+    try:
+        files = read_ending(group / "runs.json").files
+    except DamagedRecord:  # then nothing is known of the others
+        return
+    if files is not None:
+        for name, seal in files.items():
+            yield name, partial(check_seal, group / name, seal)
+        return
+    yield "measurements.parquet", partial(_has_rows, group)
+    for path in sorted(group.glob("*.parquet")):
+        yield path.name, partial(read_parquet, path)
+
+
+def _running(group: Path) -> Iterator[tuple[str, Callable[[], object]]]:
+    try:
+        sealed = is_sealed(read_group(group))
+    except DamagedRecord:
+        return
+    if (group / "failed.json").is_file():
+        yield "failed.json", partial(read_ending, group / "failed.json")
+    for name in ("epochs.jsonl", "steps.jsonl"):
+        yield name, partial(read_lines, group / name, sealed=sealed)
+    if (group / "checkpoint.safetensors").is_file():
+        yield "checkpoint.safetensors", partial(check_tensors, group / "checkpoint.safetensors", sealed=sealed)
+
+
+def _problem(check: Callable[[], object]) -> str:
+    """What a check says is wrong; empty if nothing is."""
+    try:
+        check()
+    except DamagedRecord as error:
+        return str(error)
+    return ""
+
+
+def _missing(path: Path) -> None:
+    raise DamagedRecord(f"{path} is missing, and its folder holds other files; {ADVICE}")
+
+
+def _has_rows(group: Path) -> None:
+    if not (group / "measurements.parquet").is_file():
+        raise DamagedRecord(f"{group} has ended but has no measurements.parquet; train these runs again")
