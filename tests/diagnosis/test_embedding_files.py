@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import save_file
 
-from losscope.diagnosis.reading import mapped, open_columns
+from losscope.diagnosis.reading import open_columns, stored
 from losscope.errors import InvalidInput, MissingData
 
 VALUES = np.random.default_rng(0).standard_normal((7, 3)).astype(np.float32)
@@ -59,11 +59,29 @@ def test_a_matrix_comes_back_as_it_was(tmp_path: Path, write: Callable[[Path], P
 
 
 @pytest.mark.parametrize("write", [write_npy, write_fortran, write_safetensors, write_parquet])
-def test_large_files_are_mapped(tmp_path: Path, write: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mapped, "WHOLE", 0)
+def test_rows_are_read_when_they_are_asked_for(
+    tmp_path: Path, write: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored, "WHOLE", 0)
     found = open_columns(write(tmp_path)).matrix("array")
-    assert isinstance(found, np.memmap)
+    assert isinstance(found, np.memmap if write is write_fortran else stored.Stored)
+    assert (found.shape, found.ndim, found.size, len(found)) == (VALUES.shape, 2, VALUES.size, len(VALUES))
     np.testing.assert_array_equal(found, VALUES)
+    np.testing.assert_array_equal(found[2:5], VALUES[2:5])
+    np.testing.assert_array_equal(found[5:2], VALUES[5:2])
+    np.testing.assert_array_equal(found[::2], VALUES[::2])
+    np.testing.assert_array_equal(found[np.array([6, 0, 1, 6, 2])], VALUES[[6, 0, 1, 6, 2]])
+    np.testing.assert_array_equal(found[np.array([], np.int64)], VALUES[[]])
+    np.testing.assert_array_equal(found[3], VALUES[3])
+    np.testing.assert_array_equal(found.astype(np.float64)[1:3], VALUES[1:3].astype(np.float64))
+
+
+def test_a_part_is_the_rows_in_between(tmp_path: Path) -> None:
+    part = open_columns(write_npy(tmp_path)).matrix("array").part(2, 6)
+    np.testing.assert_array_equal(part, VALUES[2:6])
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(part)).part(1, 3), VALUES[3:5])
+    with pytest.raises(IndexError, match="rows 0 to 4 of 4"):
+        part[np.array([0, 4])]
 
 
 @pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
@@ -145,12 +163,21 @@ def test_a_header_that_promises_more_than_there_is_costs_nothing(tmp_path: Path)
 
 def test_a_file_that_shrinks_while_it_is_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_npy(tmp_path)
-    columns = open_columns(path)
-    real = mapped.os.stat(path)
-    monkeypatch.setattr(mapped.os, "stat", lambda _: real)
-    path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(InvalidInput, match="became shorter while it was read"):
-        columns.take("array")
+    rows = open_columns(path).matrix("array")
+    labels = tmp_path / "labels.npy"
+    np.save(labels, np.arange(100))
+    columns = open_columns(labels)
+    real = stored.os.stat(labels)
+    monkeypatch.setattr(stored.os, "stat", lambda _: real)
+    for one in (path, labels):
+        one.write_bytes(one.read_bytes()[:-20])
+    np.testing.assert_array_equal(rows[:5], VALUES[:5])
+    for read in (lambda: rows[3:], lambda: rows[np.array([0, 6])], lambda: columns.take("array")):
+        with pytest.raises(InvalidInput, match="became shorter while it was read"):
+            read()
+    path.unlink()
+    with pytest.raises(InvalidInput, match="can't be read any more"):
+        rows[0]
 
 
 def test_a_parquet_reader_has_a_limit_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from losscope.diagnosis.embeddings import CHUNK
 from losscope.diagnosis.labels import Classes
-from losscope.diagnosis.space import CHUNK, Similarity, Space, measured_by
+from losscope.diagnosis.space import Similarity, Space, measured_by
 from losscope.diagnostics.separation import inter_class_distance_mean
 from losscope.geometry import ClassMoments, describe
 from losscope.geometry.rows import Rows

@@ -10,8 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from losscope.diagnosis.embeddings import column_of, located
 from losscope.diagnosis.reading import open_columns
-from losscope.diagnosis.space import column_of, located
 from losscope.errors import InvalidInput, MissingData
 from losscope.files import read_json
 

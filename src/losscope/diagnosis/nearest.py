@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from losscope.diagnosis.space import CHUNK, Similarity
+from losscope.diagnosis.embeddings import CHUNK
+from losscope.diagnosis.space import Similarity
 
 QUERIES, GALLERY = 1024, 32_768
 """Rows of a block."""

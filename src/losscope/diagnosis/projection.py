@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from losscope.diagnosis.space import CHUNK, Similarity, measured_by
+from losscope.diagnosis.embeddings import CHUNK
+from losscope.diagnosis.space import Similarity, measured_by
 from losscope.seeds import generator
 
 FITTED_ON = 20_000

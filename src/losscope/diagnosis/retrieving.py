@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from losscope.diagnosis.embeddings import CHUNK
 from losscope.diagnosis.intervals import QueryMean, query_mean
 from losscope.diagnosis.labels import Labels
-from losscope.diagnosis.space import CHUNK, Similarity, Space
+from losscope.diagnosis.space import Similarity, Space
 from losscope.diagnosis.tensors import as_tensor
 from losscope.errors import InvalidInput
 from losscope.evaluation import Evaluation, LabelSets, evaluate

@@ -7,46 +7,25 @@ in the gallery, never a query. Rows whose numbers overflow float32 are an error,
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
 
+from losscope.diagnosis.embeddings import SEPARATOR, check_rows, column_of, located, matrix_of, typed
 from losscope.diagnosis.labels import Classes, Labels, encode
 from losscope.diagnosis.reading import Columns, open_columns
-from losscope.diagnosis.reading.matrices import is_list, is_number
+from losscope.diagnosis.reading.stored import WHOLE, Stored
 from losscope.errors import InvalidInput
 
 Similarity = Literal["cosine", "euclidean", "inner_product"]
 SIMILARITIES: tuple[Similarity, ...] = ("cosine", "euclidean", "inner_product")
 
-EMBEDDING_KEYS = (
-    "embeddings",
-    "embedding",
-    "features",
-    "feature",
-    "vectors",
-    "vector",
-    "emb",
-    "inputs",
-    "x",
-    "X",
-    "array",
-)
-ROW_KEYS = ("id", "index", "row", "__index_level_0__", "unnamed: 0", "")
-"""Names of columns that number rows, as tables are often saved with; never dimensions."""
 LABEL_KEYS = ("labels", "label", "targets", "target", "classes", "class", "y")
-SEPARATOR = "::"
-"""Between a file and the name of an array or column in it."""
 AS_FIRST = object()
 """In place of labels: those of the first space."""
-CHUNK = 16_384
-"""Rows that are looked at together."""
-MOST_DIM = 8_192
-"""Dimensions at most: matrices (dim, dim) are made, of half a gigabyte each at this size."""
 
 
 def measured_by(similarity: Similarity) -> Literal["cosine", "euclidean"]:
@@ -98,7 +77,7 @@ def spaces(*given: tuple[Any, Any, str], class_names: Any = None) -> tuple[Class
             raise InvalidInput(
                 f"{what}: {len(embeddings):,} rows of embeddings and {len(labels):,} labels; expected one label for each row"
             )
-        zero_rows = _check_rows(embeddings, what)
+        zero_rows = check_rows(embeddings, what)
         checked.append(Space(embeddings, labels, columns.path.name if columns else "array", zero_rows, notes))
     if len(classes) < 2:
         only = f"the single class '{classes.names[0]}'" if len(classes) else "no class at all"
@@ -108,106 +87,15 @@ def spaces(*given: tuple[Any, Any, str], class_names: Any = None) -> tuple[Class
     return classes, checked
 
 
-def located(given: str | Path) -> tuple[Path, str | None]:
-    """File and the name within it, from FILE or FILE::NAME."""
-    text = str(given)
-    if SEPARATOR in text and not Path(text).expanduser().exists():
-        file, _, name = text.rpartition(SEPARATOR)
-        return Path(file).expanduser(), name
-    return Path(text).expanduser(), None
-
-
-def column_of(columns: Columns, name: str) -> str:
-    """`name` if the file has it. Raises InvalidInput with the names that there are."""
-    if name not in columns.names:
-        raise InvalidInput(f"{columns.path} has no '{name}'; it holds {columns.listed}")
-    return name
-
-
-def _embeddings(
-    given: Any, what: str, labels: Collection[str | None]
-) -> tuple[np.ndarray, Columns | None, tuple[str, ...]]:
+def _embeddings(given: Any, what: str, labels: Collection[str | None]) -> tuple[Any, Columns | None, tuple[str, ...]]:
     """The matrix, the file that it is from, and notes; `labels` are names of columns that hold no dimension."""
-    columns: Columns | None = None
-    notes: tuple[str, ...] = ()
-    if isinstance(given, str | Path):
-        path, name = located(given)
-        columns = open_columns(path)
-        array, notes = _matrix(columns, name, labels)
-    else:
-        array = (
-            given.detach().cpu().float().numpy()
-            if hasattr(given, "detach") and given.dtype.itemsize == 2
-            else (given.detach().cpu().numpy() if hasattr(given, "detach") else np.asarray(given))
-        )
-    if array.ndim != 2 or not array.size:
-        raise InvalidInput(f"{what} have the shape {array.shape}; expected (rows, dim) with at least one of each")
-    if array.dtype.kind not in "fiu":
-        raise InvalidInput(f"{what} have the type {array.dtype}; expected real numbers")
-    if array.shape[1] > MOST_DIM:
-        raise InvalidInput(
-            f"{what} have {array.shape[1]:,} dimensions; expected at most {MOST_DIM:,}: project them first, for example "
-            "on principal components"
-        )
-    if array.dtype.kind in "iu":
-        array = array.astype(np.float32)
-    elif array.dtype.itemsize > 8:  # long double
-        with np.errstate(over="ignore"):  # what becomes infinite is told by row
-            array = array.astype(np.float64)
-    array = array.astype(array.dtype.newbyteorder("="), copy=False)
-    if any(stride < 0 or stride % array.itemsize for stride in array.strides):  # as a tensor can't have them
-        array = np.ascontiguousarray(array)
-    return array, columns, notes
-
-
-def _matrix(columns: Columns, name: str | None, labels: Collection[str | None]) -> tuple[np.ndarray, tuple[str, ...]]:
-    if name is not None:
-        return columns.matrix(column_of(columns, name)), ()
-    usual = [key for key in EMBEDDING_KEYS if key in columns.names]
-    if not columns.table:
-        for key in usual or columns.names:
-            array = columns.matrix(key)
-            if (array.ndim == 2 and array.dtype.kind == "f") or key in usual:
-                return array, ()
-        raise InvalidInput(f"{columns.path} holds {columns.listed} and none of it is a matrix of "
-                           f"real numbers; name it: {columns.path.name}{SEPARATOR}NAME")  # fmt: skip
-    if usual:
-        return columns.matrix(usual[0]), ()
-    return _spread(columns, labels)
-
-
-def _spread(columns: Columns, labels: Collection[str | None]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """A matrix that a table spreads over its numeric columns, with a note of which; labels and row numbers left out.
-
-    Among columns of fractions, one of whole numbers is a number or code of the row, not a dimension.
-    """
-    numeric: dict[str, Any] = {}
-    for name in columns.names:
-        column: Any = columns.take(name)
-        if is_list(column.type) and is_number(column.type.value_type) and name not in labels:
-            return columns.matrix(name), ()
-        if is_number(column.type):
-            numeric[name] = column
-    left_out = {*labels, *LABEL_KEYS} | {name for name in numeric if name.lower() in ROW_KEYS}
-    fractions = {name for name, column in numeric.items() if pa.types.is_floating(column.type)} - left_out
-    kept = {name: column for name, column in numeric.items() if name not in left_out and name in (fractions or numeric)}
-    for name, column in kept.items():
-        if column.null_count:
-            row = int(np.flatnonzero(column.is_null().to_numpy())[0])
-            raise InvalidInput(f"{columns.path} has no number in row {row} of '{name}'; expected one in each row")
-    if not kept:
-        raise InvalidInput(f"{columns.path} holds {columns.listed} and no numbers; expected "
-                           f"a column of lists, or numeric columns; name it: {columns.path.name}{SEPARATOR}NAME")  # fmt: skip
-    without = [name for name in numeric if name not in kept]
-    note = f"{columns.path.name}: {len(kept):,} numeric columns are the dimensions, {_span([*kept])}"
-    return np.stack([column.to_numpy() for column in kept.values()], axis=1), (
-        note + (f"; {_span(without)} left out, as labels or whole numbers." if without else "."),
-    )
-
-
-def _span(names: Sequence[str]) -> str:
-    """Names for a note: all of a few, else the first and the last."""
-    return ", ".join(names) if len(names) <= 4 else f"{names[0]} to {names[-1]}"
+    if not isinstance(given, str | Path):
+        return typed(given, what), None, ()
+    path, name = located(given)
+    columns = open_columns(path)
+    matrix, notes = matrix_of(columns, name, labels)
+    found = typed(matrix, what)
+    return np.asarray(found) if isinstance(found, Stored) and found.nbytes <= WHOLE else found, columns, notes
 
 
 def _labels(given: Any, beside: Columns | None, what: str) -> Any:
@@ -230,20 +118,3 @@ def _labels(given: Any, beside: Columns | None, what: str) -> Any:
         raise InvalidInput(f"{path} holds {columns.listed}; which are the labels? Name them: "
                            f"{path.name}{SEPARATOR}NAME")  # fmt: skip
     return columns.take((named or columns.names)[0])
-
-
-def _check_rows(embeddings: np.ndarray, what: str) -> int:
-    """Number of zero rows. Raises InvalidInput naming rows that are not finite in float32."""
-    bad: list[int] = []
-    zero = 0
-    for start in range(0, len(embeddings), CHUNK):
-        with np.errstate(over="ignore"):
-            chunk = embeddings[start : start + CHUNK].astype(np.float32, copy=False)
-        if not np.isfinite(chunk.sum(dtype=np.float64)):
-            bad.extend((start + np.flatnonzero(~np.isfinite(chunk).all(1))).tolist())
-        zero += int((~chunk.any(1)).sum())
-    if bad:
-        shown = ", ".join(map(str, bad[:5])) + (", ..." if len(bad) > 5 else "")
-        raise InvalidInput(f"{what} are NaN or infinite in {len(bad):,} of {len(embeddings):,} rows (row {shown}, counted "
-                           "from 0); expected finite numbers: remove or repair these rows")  # fmt: skip
-    return zero

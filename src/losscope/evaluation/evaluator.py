@@ -121,7 +121,7 @@ def evaluate(
             rows, scores = _counted(task)
         else:
             rows, scores = _ranked(task, backend)
-        classes, class_queries, of_classes = _by_class(scores["random"], query_labels, rows)
+        classes, class_queries, of_classes = by_class(scores["random"], query_labels, rows)
     return Evaluation(
         n=len(points[0]),
         gallery=len(points[1]),
@@ -129,13 +129,13 @@ def evaluate(
         similarity=similarity,
         ks=ks,
         queries=rows,
-        means=_means(scores["random"]),
+        means=means_of(scores["random"]),
         each=scores["random"],
         classes=classes,
         class_queries=class_queries,
         of_classes=of_classes,
-        lowest=_means(scores["worst"]) if bounds else None,
-        highest=_means(scores["best"]) if bounds else None,
+        lowest=means_of(scores["worst"]) if bounds else None,
+        highest=means_of(scores["best"]) if bounds else None,
     )
 
 
@@ -273,7 +273,7 @@ def _ranking(backend: Backend) -> type[Ranking]:
     raise UnknownName.of("backend", backend, get_args(Backend))
 
 
-def _by_class(scores: Scores, labels: Labels, rows: Tensor) -> tuple[Tensor, Tensor, Scores]:
+def by_class(scores: Scores, labels: Labels, rows: Tensor) -> tuple[Tensor, Tensor, Scores]:
     """Classes that asked, how many queries each has, and their mean scores."""
     if isinstance(labels, LabelSets):
         sets = labels.take(rows)
@@ -293,7 +293,7 @@ def _by_class(scores: Scores, labels: Labels, rows: Tensor) -> tuple[Tensor, Ten
     return classes, count, _mapped(scores, mean)
 
 
-def _means(scores: Scores) -> dict[str, Any]:
+def means_of(scores: Scores) -> dict[str, Any]:
     return _mapped(scores, lambda values: values.mean().item())
 
 

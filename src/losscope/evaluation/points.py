@@ -10,7 +10,8 @@ Ties are at a resolution of 2⁻²⁰ of these, so for Euclidean distance at squ
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
@@ -22,6 +23,49 @@ from losscope.evaluation.labels import described
 
 Similarity = Literal["cosine", "euclidean", "inner_product"]
 ROWS = 8192  # converted at a time
+
+Chunks = Callable[[], Iterable[Tensor]]
+"""Reads all rows again, ROWS of them at a time."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What turns rows into points, a few at a time: what has to be known of all rows is known."""
+
+    similarity: Similarity
+    center: Tensor | None = None  # (dim,) float64, Euclidean: the mean of the gallery
+    largest: Tensor | None = None  # inner product: the largest number of the gallery
+    longest: float = 1.0  # Euclidean: the longest vector; inner product: the longest over about `largest`
+
+    def points(self, rows: Tensor, *, asks: bool) -> Tensor:
+        """Float32 points (n, dim') of rows (n, dim) that ask or are shown."""
+        lifted = 2 * (self.similarity == "euclidean")
+        found = torch.ones(len(rows), rows.shape[1] + lifted, dtype=torch.float32, device=rows.device)
+        for start in range(0, len(rows), ROWS):
+            part, to = rows[start : start + ROWS], found[start : start + ROWS]
+            if self.center is not None:
+                to[:, :-2] = ((part.double() - self.center) / self.longest).float()
+                to[:, -1 if asks else -2] = -to[:, :-2].double().square().sum(1).float() / 2
+            elif asks or self.largest is None:
+                to[:] = F.normalize(_moderate(part, part.abs().amax(1, keepdim=True)), dim=-1)
+            else:
+                to[:] = _moderate(part, self.largest) / self.longest
+        return found
+
+
+def frame_of(queries: Chunks, gallery: Chunks | None, similarity: Similarity) -> Frame:
+    """The frame of queries and a gallery; None: the queries are the gallery. Raises UnknownName."""
+    if similarity not in get_args(Similarity):
+        raise UnknownName.of("similarity", similarity, get_args(Similarity))
+    shown = queries if gallery is None else gallery
+    if similarity == "cosine":
+        return Frame(similarity)
+    if similarity == "inner_product":
+        largest = torch.stack([part.abs().amax() for part in shown()]).amax()
+        longest = max(float(_moderate(part, largest).norm(dim=1).max()) for part in shown())
+        return Frame(similarity, largest=largest, longest=longest or 1.0)
+    center = _mean(shown)
+    return Frame(similarity, center=center, longest=_longest(queries, gallery, center) or 1.0)
 
 
 def points_of(queries: Tensor, gallery: Tensor | None, similarity: Similarity) -> tuple[Tensor, Tensor]:
@@ -39,12 +83,11 @@ def points_of(queries: Tensor, gallery: Tensor | None, similarity: Similarity) -
         check_finite(gallery, "gallery")
     if gallery is not None and gallery.shape[1] != queries.shape[1]:
         raise InvalidInput(f"queries {tuple(queries.shape)} and a gallery {tuple(gallery.shape)}; expected equal dims")
-    if similarity == "cosine":
-        asked = _unit(queries)
-        return asked, asked if gallery is None else _unit(gallery)
-    if similarity == "inner_product":
-        return _unit(queries), _shortened(queries if gallery is None else gallery)
-    return _lifted(queries, gallery)
+    frame = frame_of(_chunks(queries), None if gallery is None else _chunks(gallery), similarity)
+    asked = frame.points(queries, asks=True)
+    if similarity == "cosine" and gallery is None:
+        return asked, asked
+    return asked, frame.points(queries if gallery is None else gallery, asks=False)
 
 
 def check_embeddings(given: object, name: str) -> None:
@@ -73,46 +116,24 @@ def _moderate(part: Tensor, largest: Tensor) -> Tensor:
     return torch.ldexp(part.float(), -torch.frexp(largest.float()).exponent.clamp(-120, 120))
 
 
-def _unit(given: Tensor) -> Tensor:
-    found = torch.empty(given.shape, dtype=torch.float32, device=given.device)
-    for start in range(0, len(given), ROWS):
-        part = given[start : start + ROWS]
-        found[start : start + ROWS] = F.normalize(_moderate(part, part.abs().amax(1, keepdim=True)), dim=-1)
-    return found
+def _chunks(given: Tensor) -> Chunks:
+    return lambda: torch.split(given, ROWS)
 
 
-def _shortened(given: Tensor) -> Tensor:
-    """Divided by the longest vector."""
-    largest = torch.stack([part.abs().amax() for part in torch.split(given, ROWS)]).amax()
-    found = torch.cat([_moderate(part, largest) for part in torch.split(given, ROWS)])
-    longest = found.norm(dim=1).max()
-    return found.div_(torch.where(longest > 0, longest, 1.0))
-
-
-def _centered(given: Tensor, reference: Tensor) -> Iterator[Tensor]:
-    """Some rows at a time, less the mean of the reference, in float64."""
-    total = sum((part.double().sum(0) for part in torch.split(reference, ROWS)), start=reference.new_zeros(()).double())
-    mean = total / len(reference)
-    return (part.double() - mean for part in torch.split(given, ROWS))
+def _mean(chunks: Chunks) -> Tensor:
+    """Mean (dim,) of all rows in float64."""
+    total, count = torch.zeros((), dtype=torch.float64), 0
+    for part in chunks():
+        total, count = total.to(part.device) + part.double().sum(0), count + len(part)
+    return total / count
 
 
 def longest_of(queries: Tensor, gallery: Tensor | None) -> float:
     """Length of the longest vector, once the gallery's mean is taken from all: m of Euclidean similarity."""
-    reference = queries if gallery is None else gallery
+    shown = None if gallery is None else _chunks(gallery)
+    return _longest(_chunks(queries), shown, _mean(shown or _chunks(queries)))
+
+
+def _longest(queries: Chunks, gallery: Chunks | None, center: Tensor) -> float:
     given = (queries,) if gallery is None else (queries, gallery)
-    return max(float(part.norm(dim=1).max()) for one in given for part in _centered(one, reference))
-
-
-def _lifted(queries: Tensor, gallery: Tensor | None) -> tuple[Tensor, Tensor]:
-    reference = queries if gallery is None else gallery
-    scale = longest_of(queries, gallery) or 1.0
-
-    def lifted(given: Tensor, *, asks: bool) -> Tensor:
-        found = torch.ones(len(given), given.shape[1] + 2, dtype=torch.float32, device=given.device)
-        for start, part in zip(range(0, len(given), ROWS), _centered(given, reference), strict=True):
-            rows = found[start : start + ROWS]
-            rows[:, :-2] = (part / scale).float()
-            rows[:, -1 if asks else -2] = -rows[:, :-2].double().square().sum(1).float() / 2
-        return found
-
-    return lifted(queries, asks=True), lifted(reference, asks=False)
+    return max(float((part.double() - center).norm(dim=1).max()) for one in given for part in one())

@@ -34,7 +34,7 @@ def check_dim(dim: int) -> None:
 class Rows:
     """Embeddings (rows, dim) with a label each; nothing is read before it is asked for.
 
-    `embeddings` is a tensor, an array or a memory map of floating point numbers. With "cosine" rows come out at unit
+    `embeddings` is a tensor, an array, or what gives arrays of its rows, of floating point numbers. With "cosine" rows come out at unit
     length, and 0 stays 0. Raises InvalidInput for other shapes, types and similarities.
     """
 
@@ -86,7 +86,7 @@ class Rows:
 
     def take(self, rows: Tensor) -> Tensor:
         """The points (n, dim) of some rows (n,). Raises InvalidInput as `chunks`, with the place within `rows`."""
-        picked = rows.cpu().numpy() if isinstance(self._embeddings, np.ndarray) else rows.to(self._embeddings.device)
+        picked = rows.to(self._embeddings.device) if isinstance(self._embeddings, Tensor) else rows.cpu().numpy()
         return self._prepared(self._piece(picked), 0)
 
     def _places(self) -> tuple[Tensor, Tensor]:

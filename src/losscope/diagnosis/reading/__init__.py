@@ -10,12 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from losscope.errors import InvalidInput, MissingData
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 def brief(error: object) -> str:
@@ -34,7 +31,7 @@ class Columns:
     path: Path
     names: tuple[str, ...]
     take: Callable[[str], Any]  # a numpy array or an Arrow chunked array
-    matrix: Callable[[str], np.ndarray]
+    matrix: Callable[[str], Any]  # a numpy array, or Stored
     table: bool = False  # columns of one length, so that a file without a matrix may spread it over its columns
 
     @property

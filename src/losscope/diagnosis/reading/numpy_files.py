@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
-from typing import IO, Literal, NamedTuple
+from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.lib import format as npy
 
 from losscope.diagnosis.reading import Columns, brief
-from losscope.diagnosis.reading.mapped import numbers_at
+from losscope.diagnosis.reading.stored import numbers_at
 from losscope.errors import InvalidInput
 
 DEFLATE_RATIO = 1032
@@ -29,7 +29,7 @@ def open_npy(path: Path) -> Columns:
     with path.open("rb") as file:
         header = _header(path, file)
 
-    def take(_: str) -> np.ndarray:
+    def take(_: str) -> Any:
         return numbers_at(path, header.size, header.shape, header.dtype, fortran=header.fortran)
 
     return Columns(path, ("array",), take, take)

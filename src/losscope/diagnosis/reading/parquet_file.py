@@ -2,7 +2,8 @@
 
 A flipped bit in a parquet file can make a reader allocate without limit, or never end. The process that reads (see
 `parquet_process`) may take what the file's size allows and no more; when it dies, the file is called damaged. A matrix
-comes back as a file of its numbers, everything else as Arrow, in a temporary folder that is gone at once.
+comes back as a file of its numbers in a temporary folder that lives as long as the matrix is in use, everything else as
+Arrow at once.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from losscope.diagnosis.reading import Columns
-from losscope.diagnosis.reading.mapped import numbers_at
+from losscope.diagnosis.reading.stored import numbers_at
 from losscope.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -31,6 +33,14 @@ ALLOCATION = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "1"}
 """Other allocators reserve a gigabyte of addresses before they use a byte: a limit would mean nothing."""
 
 
+class Scratch:
+    """A temporary folder that goes when nothing needs it any more, and at the end of the program."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="losscope-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
 def open_parquet(path: Path) -> Columns:
     """The columns of a parquet file; each is read when it is asked for."""
     names = tuple(_ask(path, "names", "", Path())["names"])
@@ -40,13 +50,11 @@ def open_parquet(path: Path) -> Columns:
             _ask(path, "column", name, Path(folder) / "column.arrow")
             return written(Path(folder) / "column.arrow")
 
-    def matrix(name: str) -> np.ndarray:
-        folder = Path(tempfile.mkdtemp(prefix="losscope-"))
-        try:
-            said = _ask(path, "matrix", name, folder / "matrix")
-            return numbers_at(folder / "matrix", 0, (said["rows"], said["dim"]), np.dtype(said["dtype"]))
-        finally:  # what is mapped stays readable when its name is gone
-            shutil.rmtree(folder, ignore_errors=True)
+    def matrix(name: str) -> Any:
+        folder = Scratch()
+        to = folder.path / "matrix"
+        said = _ask(path, "matrix", name, to)
+        return numbers_at(to, 0, (said["rows"], said["dim"]), np.dtype(said["dtype"]), keep=folder)
 
     return Columns(path, names, take, matrix, table=True)
 

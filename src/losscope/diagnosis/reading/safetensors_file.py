@@ -11,14 +11,14 @@ import numpy as np
 
 from losscope.data.readers.arrays import SAFETENSORS_TYPES
 from losscope.diagnosis.reading import Columns, brief
-from losscope.diagnosis.reading.mapped import numbers_at
+from losscope.diagnosis.reading.stored import Stored, numbers_at
 from losscope.errors import InvalidInput
 
 LONGEST_HEADER = 100_000_000
 
 
 def open_safetensors(path: Path) -> Columns:
-    """The tensors of a file; each is read or mapped when it is asked for. bfloat16 becomes float32."""
+    """The tensors of a file; each is read when it is asked for. bfloat16 becomes float32."""
     size = os.stat(path).st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
@@ -32,13 +32,15 @@ def open_safetensors(path: Path) -> Columns:
         raise _damaged(path, "its header is not a JSON object")
     tensors = {name: about for name, about in header.items() if name != "__metadata__"}
 
-    def take(name: str) -> np.ndarray:
+    def take(name: str) -> Any:
         kind, shape, (begin, end) = _described(path, name, tensors[name])
         dtype = np.dtype("<u2" if kind == "BF16" else SAFETENSORS_TYPES[kind])
         array = numbers_at(path, 8 + length + begin, shape, dtype)
         if array.nbytes != end - begin:
             raise _damaged(path, f"'{brief(name)}' {brief(shape)} of {kind} would take {end - begin:,} bytes")
-        return (array.astype("<u4") << 16).view("<f4") if kind == "BF16" else array
+        if kind != "BF16":
+            return array
+        return array.brain() if isinstance(array, Stored) else (array.astype("<u4") << 16).view("<f4")
 
     return Columns(path, tuple(tensors), take, take)
 
