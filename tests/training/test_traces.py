@@ -145,3 +145,16 @@ def test_history_rows_tell_decay_and_compaction(tmp_path: Path) -> None:
         (0, "test", "compaction_epoch"): 1.0,
         (0, "test", "compaction_area"): 0.5,
     }
+
+
+@pytest.mark.parametrize("steps", [16, 33, 132])
+def test_means_of_an_epoch_have_the_same_bits_however_many_runs_are_stacked(steps: int) -> None:
+    random = torch.Generator().manual_seed(steps)
+    loss, share = torch.rand(2, steps, 20, generator=random, dtype=torch.float64)
+    share[::7] = torch.nan
+    counts = torch.ones(steps, 20, dtype=torch.float64)
+    trace = {"loss": loss, "gradient_share_90": share, "active": counts, "terms": counts}
+    stacked = list(epoch_rows(trace, 1))
+    for run in range(20):
+        alone = epoch_rows({name: values[:, run : run + 1].contiguous() for name, values in trace.items()}, 1)
+        assert [row[1:] for row in alone] == [row[1:] for row in stacked if row[0] == run]

@@ -170,7 +170,7 @@ class Stack:
             tuples = self.sampler.mine(embeddings, step, self.objective.hyperparameters)
             proxies = corners[:-1].expand(len(embeddings), -1, -1)
             losses.append(self.reduced(self.objective.terms(embeddings, tuples, proxies), tuples))
-        return torch.stack(losses).double().mean(0).cpu()
+        return torch.stack(losses, -1).double().mean(-1).cpu()  # (runs, steps): see `traces`
 
     def reduced(self, terms: LossTerms, tuples: Tuples) -> Tensor:
         """The loss (runs,) of the masked terms of a batch."""

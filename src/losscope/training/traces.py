@@ -82,18 +82,23 @@ def active_ratios(trace: Trace, *, pooled: bool) -> dict[str, Tensor]:
 
 def epoch_rows(trace: Trace, epoch: int) -> Iterator[Row]:
     """Means over the epoch's steps; active ratios pooled over its terms."""
-    values = {
-        name: trace[name].nanmean(0) if name in SHARES else trace[name].mean(0) for name in MEANS if name in trace
-    }
+    values = {name: _over_steps(trace[name], without_nan=name in SHARES) for name in MEANS if name in trace}
     values |= active_ratios(trace, pooled=True)
     for name, of_runs in values.items():
         for run, value in enumerate(of_runs.tolist()):
             yield run, None, epoch, name, None, value
 
 
+def _over_steps(values: Tensor, *, without_nan: bool = False) -> Tensor:
+    """Means (runs,) of (steps, runs). Each run's values are laid together first: the order of a sum, and with it its last
+    bit, would depend on how many runs are stacked."""
+    of_runs = values.mT.contiguous()
+    return of_runs.nanmean(1) if without_nan else of_runs.mean(1)
+
+
 def probe_loss_rows(trace: Trace, epoch: int) -> Iterator[Row]:
     """The loss of the frozen model on fixed probe batches."""
-    for run, value in enumerate(trace["loss"].mean(0).tolist()):
+    for run, value in enumerate(_over_steps(trace["loss"]).tolist()):
         yield run, None, epoch, "loss_probe", None, value
 
 
