@@ -1,20 +1,16 @@
-"""The manifest of a study's folder: what its numbers were made with, one entry for each invocation."""
+"""The manifest of a study's folder: the study itself, what is known of its data, and one entry for each invocation."""
 
 from __future__ import annotations
 
-import platform
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from losscope.files import read_json, write_json
-from losscope.study import NUMERICS_VERSION
 from losscope.table import SCHEMA_VERSION
-
-PACKAGES = ("torch", "numpy", "scipy", "pyarrow", "safetensors", "pydantic")
+from losscope.training.environment import environment
 
 
 def add_invocation(
@@ -26,22 +22,21 @@ def add_invocation(
     planned: int,
     finished_before: int,
 ) -> None:
-    """Add this invocation to `folder`'s manifest: the runs it is to train, and what it found there."""
+    """Add this invocation to `folder`'s manifest: the runs it is to train, what it found there, what it runs on.
+
+    The resolved study stands there too, as in study.json.
+    """
     path = folder / "manifest.json"
-    manifest: dict[str, Any] = read_json(path) if path.is_file() else {"schema": SCHEMA_VERSION, "invocations": []}
-    manifest["data"] = manifest.get("data", {}) | dict(data)
+    manifest: dict[str, Any] = read_json(path) if path.is_file() else {"invocations": []}
+    manifest["schema"] = SCHEMA_VERSION
+    manifest["study"] = {key: value for key, value in read_json(folder / "study.json").items() if key != "schema"}
+    before = manifest.get("data", {})
+    manifest["data"] = before | {name: joined_data(before.get(name, {}), about) for name, about in data.items()}
     manifest["invocations"].append(
         {
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "command": sys.argv,
-            "losscope": _version("losscope"),
-            "numerics": NUMERICS_VERSION,
-            "python": platform.python_version(),
-            "packages": {name: _version(name) for name in PACKAGES},
-            "platform": platform.platform(),
-            "processor": platform.processor() or platform.machine(),
-            "device": device,
-            "threads_per_process": 1,
+            **environment(device),
             "seeds": list(seeds),
             "runs_planned": planned,
             "runs_finished_before": finished_before,
@@ -50,8 +45,6 @@ def add_invocation(
     write_json(path, manifest)
 
 
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+def joined_data(before: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of a data set, the fingerprints of seeds that only the knowledge `before` had kept."""
+    return {**before, **about, "fingerprints": {**before.get("fingerprints", {}), **about.get("fingerprints", {})}}
