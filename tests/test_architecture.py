@@ -16,7 +16,7 @@ import losscope
 
 SOURCE = Path(losscope.__file__).parent
 
-GROUND = {"errors", "types", "files", "seeds"}
+GROUND = {"errors", "types", "files", "seeds", "tasks"}
 """Below everything, and strangers to torch."""
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "types": set(),
     "files": {"errors"},
     "seeds": {"errors"},
+    "tasks": set(),
     # the waist and what describes a study: no torch
     "table": {"errors", "files"},
     "cards": {"errors", "types"},
@@ -36,12 +37,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "losses": GROUND | {"distances"},
     "diagnostics": GROUND | {"neighbors"},
     "evaluation": GROUND | {"neighbors"},
-    "diagnosis": GROUND | {"data", "diagnostics", "evaluation", "geometry", "report"},
+    "diagnosis": GROUND | {"data", "diagnostics", "evaluation", "geometry", "integrations", "report"},
     "geometry": GROUND | {"distances", "neighbors", "diagnostics"},
     "criterion": GROUND | {"losses"},
     "training": GROUND | {"distances", "cards", "table", "study", "data", "losses", "diagnostics", "evaluation"},
     "doctor": GROUND | {"cards", "criterion"},
-    "monitor": GROUND | {"table", "study", "diagnostics", "evaluation", "criterion", "training", "doctor"},
+    "monitor": GROUND | {"table", "study", "diagnostics", "evaluation", "geometry", "criterion", "training", "doctor"},
     "testing": GROUND | {"losses", "training"},
     "distributed": GROUND,
     "integrations": GROUND | {"losses", "monitor"},

@@ -25,6 +25,7 @@ from losscope.cli.data import app as data_app
 from losscope.cli.diagnose import diagnose
 from losscope.cli.doctor import doctor
 from losscope.cli.options import AsJson, DataFolder
+from losscope.cli.verify import verify
 from losscope.errors import InvalidInput, LosscopeError
 
 app = typer.Typer(
@@ -38,6 +39,7 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 app.command()(diagnose)
 app.command()(doctor)
+app.command()(verify)
 
 
 @app.command()
