@@ -54,6 +54,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": {"errors", "files", "table", "cards", "study", "statistics", "summary", "checks", "claims"},
     # from one side to the other: a study's result shows its closing table
     "sweep": GROUND | {"table", "study", "studies", "data", "losses", "training", "integrations", "summary", "report"},
+    "receipts": GROUND | {"table", "study", "losses", "training", "sweep"},
 }
 FREE = {"cli", "__init__", "__main__"}
 """On top: the command line and the front door may import anything."""
