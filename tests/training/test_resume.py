@@ -15,13 +15,15 @@ import pyarrow as pa
 import pytest
 import torch
 
+from losscope import data
 from losscope.errors import DamagedRecord
 from losscope.files import read_json, read_lines, read_parquet
 from losscope.losses import LOSSES
 from losscope.study import Cell, Model, Optimizer
-from losscope.table import read_ending, running_epochs, running_steps
+from losscope.sweep.plan import Unit
+from losscope.table import RunRecord, read_ending, running_epochs, running_steps, write_group
 from losscope.training.records import GroupRecord
-from losscope.training.run import Place, Progress, Unit, run_unit
+from losscope.training.run import Place, Progress, run_cell
 from stacks import DIGITS, SYNTHETIC, build, cell, same, train
 
 SEEDS, EPOCHS = (3, 0), 4
@@ -41,10 +43,18 @@ def unit(folder: Path, given: Cell | None = None) -> Unit:
         "variants": [given.loss.variant] * len(given.seeds),
         "seeds": list(given.seeds),
         "runs": [f"run{seed}" for seed in given.seeds],
-        "data_fingerprints": ["print"] * len(given.seeds),
+        "data_fingerprints": [
+            data.load(given.data.name, seed=seed, **given.data.options).fingerprint for seed in given.seeds
+        ],
         "hyperparameters": [dict(given.loss.hyperparameters)] * len(given.seeds),
     }
-    return Unit(given, (given.loss,) * len(given.seeds), folder, group)
+    return Unit(given, folder, group)
+
+
+def run_unit(given: Unit, place: Place, progress: Progress) -> list[RunRecord]:
+    """As an executor does: the group is written by the driver, and read where it trains."""
+    write_group(given.folder, given.group)
+    return run_cell(given.cell, given.folder, place, progress)
 
 
 def silent(name: str, done: int, total: int) -> None:
@@ -215,8 +225,7 @@ KILLABLE = """
 import sys; sys.path.insert(0, {tests!r})
 import torch; torch.set_num_threads(1)
 from pathlib import Path
-from test_resume import OFTEN, unit
-from losscope.training.run import run_unit
+from test_resume import OFTEN, run_unit, unit
 import time
 def progress(name, done, total):
     print(done, flush=True)

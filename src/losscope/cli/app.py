@@ -24,7 +24,9 @@ from losscope.cli.console import (
 from losscope.cli.data import app as data_app
 from losscope.cli.diagnose import diagnose
 from losscope.cli.doctor import doctor
+from losscope.cli.merge import merge
 from losscope.cli.options import AsJson, DataFolder
+from losscope.cli.rerun import rerun
 from losscope.cli.verify import verify
 from losscope.errors import InvalidInput, LosscopeError
 
@@ -40,6 +42,8 @@ app.add_typer(data_app, name="data")
 app.command()(diagnose)
 app.command()(doctor)
 app.command()(verify)
+app.command()(rerun)
+app.command()(merge)
 
 
 @app.command()
@@ -58,7 +62,22 @@ def study(
     ] = None,
     data: DataFolder = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    jobs: Annotated[int | None, typer.Option(min=1, help="Processes, one thread each (default: cores).")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Cells at a time, one thread each (default: cores).")] = None,
+    on: Annotated[str, typer.Option(metavar="ENGINE", help="Where cells run: local, ray or slurm.")] = "local",
+    ray_address: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="A cluster of Ray: auto, HOST:PORT or ray://HOST:PORT.")
+    ] = None,
+    cpus_per_cell: Annotated[
+        float | None, typer.Option(metavar="N", help="CPUs that a cell takes on Ray or Slurm (default: 1).")
+    ] = None,
+    gpus_per_cell: Annotated[
+        float | None, typer.Option(metavar="N", help="GPUs, on Ray fractions too (default: 1 with --device cuda).")
+    ] = None,
+    slurm: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="A parameter of the jobs, e.g. partition=gpu or timeout_min=120."),
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for another losscope that works on --out.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print cells, runs and a time estimate; train nothing.")
     ] = False,
@@ -80,7 +99,11 @@ def study(
         print_json(estimate.document()) if as_json else show_plan(estimate)
         return
     with study_progress() as (loading, progress), told_when_interrupted():
-        result = drive.run(loaded, out_folder, data=data, device=device, jobs=jobs, loading=loading, progress=progress)
+        result = drive.run(
+            loaded, out_folder, data=data, device=device, jobs=jobs, on=on, ray_address=ray_address,  # type: ignore[arg-type]
+            cpus_per_cell=cpus_per_cell, gpus_per_cell=gpus_per_cell, slurm=_parameters(slurm or []), wait=wait,
+            loading=loading, progress=progress,
+        )  # fmt: skip
     show_failures(result)
     from losscope.report import write_report
 
@@ -234,6 +257,18 @@ def card(
         print_json(document(found, dim=dim, **batch.shape))
     else:
         show_card(found, batch, dim)
+
+
+def _parameters(settings: list[str]) -> dict[str, Any]:
+    """The values of --slurm by name."""
+    from losscope.studies import apply
+
+    given: dict[str, Any] = {}
+    for setting in settings:
+        if "=" not in setting:
+            raise InvalidInput(f"--slurm {setting!r}: expected KEY=VALUE, for example --slurm partition=gpu")
+        apply(given, setting)
+    return given
 
 
 def _version(wanted: bool) -> None:

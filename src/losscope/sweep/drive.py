@@ -9,16 +9,18 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from losscope.data.folders import data_folder
 from losscope.errors import InvalidInput, InvalidStudy
 from losscope.files import read_json, write_json
 from losscope.studies import load
 from losscope.study import Study, parse
 from losscope.sweep import estimate as timing
 from losscope.sweep.estimate import Estimate
-from losscope.sweep.local import Executor, InProcess, Processes
+from losscope.sweep.executor import Engine, On
+from losscope.sweep.lock import LOCK, driving
 from losscope.sweep.manifest import add_invocation
 from losscope.sweep.plan import Plan, plan
-from losscope.table import SCHEMA_VERSION, RunRecord, read_measurements
+from losscope.table import SCHEMA_VERSION, RunRecord, read_measurements, write_group
 from losscope.training.run import Extensions, Place, Progress
 
 if TYPE_CHECKING:
@@ -62,6 +64,12 @@ def run(
     data: str | Path | None = None,
     device: str = "cpu",
     jobs: int | None = None,
+    on: On = "local",
+    ray_address: str | None = None,
+    cpus_per_cell: float | None = None,
+    gpus_per_cell: float | None = None,
+    slurm: Mapping[str, Any] | None = None,
+    wait: bool = False,
     losses: Mapping[str, Any] | None = None,
     models: Mapping[str, Any] | None = None,
     only: Collection[str] | None = None,
@@ -74,30 +82,41 @@ def run(
     (default: the cores this process may use; 1 with the user's own `losses` or `models`); `only` leaves out groups
     without any of these runs (digests). `loading` and `progress` are told how far it is. Interrupt it at any time: the
     next call goes on. Raises InvalidStudy, InvalidInput or MissingData before any training starts.
+
+    `on` says where: processes of this machine, "ray" (started here, or the cluster at `ray_address`) or "slurm" (with
+    the parameters `slurm`); other machines must see `out` and the data under the same paths. Each cell takes
+    `cpus_per_cell` (1) and `gpus_per_cell` (1 on the device cuda, else 0), and one thread. Only one call at a time drives
+    a folder: a second one raises InvalidInput, or with `wait` begins when the first has ended.
     """
     study = study if isinstance(study, Study) else load(study)
-    place = make_place(data, device, losses, models)
+    engine = Engine(on, jobs, ray_address, cpus_per_cell, gpus_per_cell, slurm or {})
+    place = make_place(data, device, losses, models, remote=engine.remote)
     folder = Path(out)
-    planned = plan(study, folder, place, loading)
-    if only is not None:
-        planned = replace(planned, units=tuple(unit for unit in planned.units if {*unit.group["runs"]} & {*only}))
-    _claim(folder, study)
-    add_invocation(
-        folder,
-        seeds=study.seed_list,
-        data=planned.data,
-        device=device,
-        planned=sum(len(unit.cell.seeds) for unit in planned.units),
-        finished_before=planned.finished,
-    )
-    own = bool(place.extensions.losses or place.extensions.models)
-    jobs = 1 if own else min(jobs or cores(), max(len(planned.units), 1))
-    report = progress(planned) if progress else lambda name, done, total: None
-    executor: Executor = InProcess(place, report) if jobs == 1 else Processes(place, report, jobs)
-    for unit in sorted(planned.units, key=lambda unit: unit.cell.loss.name == "none"):  # the long ones first
-        executor.submit(unit)
-    records = [record for _, ended in executor.finished() for record in ended]
-    return StudyResult(folder, tuple(records), planned.finished)
+
+    def waiting(holder: str) -> None:
+        if loading is not None:
+            loading(f"waiting for {holder}", 0, 0)
+
+    with driving(folder, wait=wait, waiting=waiting):
+        planned = plan(study, folder, _planning(place), loading)
+        if only is not None:
+            planned = replace(planned, units=tuple(unit for unit in planned.units if {*unit.group["runs"]} & {*only}))
+        report = progress(planned) if progress else lambda name, done, total: None
+        executor = engine.executor(place, report, folder=folder, units=len(planned.units), cores=cores())
+        _claim(folder, study)
+        add_invocation(
+            folder,
+            seeds=study.seed_list,
+            data=planned.data,
+            device=_planning(place).device,
+            planned=sum(len(unit.cell.seeds) for unit in planned.units),
+            finished_before=planned.finished,
+        )
+        for unit in sorted(planned.units, key=lambda unit: unit.cell.loss.name == "none"):  # the long ones first
+            write_group(unit.folder, unit.group)
+            executor.submit(unit)
+        records = [record for _, ended in executor.finished() for record in ended]
+        return StudyResult(folder, tuple(records), planned.finished)
 
 
 def estimate(
@@ -123,18 +142,43 @@ def make_place(
     device: str,
     losses: Mapping[str, Any] | None = None,
     models: Mapping[str, Any] | None = None,
+    *,
+    remote: bool = False,
 ) -> Place:
-    """Where units run, checked."""
+    """Where units run, checked; with `remote` not on this machine, so its folders are told in full."""
+    if not remote:
+        if problem := _unusable(device):
+            raise InvalidInput(
+                f"device '{device}' can't be used ({problem}); expected 'cpu', or 'cuda' on a machine with a GPU and a "
+                "CUDA build of torch"
+            )
+        return Place(Path(data) if data else None, device, Extensions(losses or {}, models or {}))
+    if losses or models:
+        raise InvalidInput(
+            f"the losses and models of your own ({', '.join([*(losses or {}), *(models or {})])}) run in this process only: "
+            "they are functions of your script, which other machines don't have; leave `on` out, or contribute them "
+            "to a package that is installed everywhere"
+        )
+    if device.split(":")[0] not in ("cpu", "cuda"):
+        raise InvalidInput(f"device '{device}' is unknown; expected 'cpu' or 'cuda'")
+    found = data_folder(Path(data) if data else None)
+    return Place(found.resolve() if found else None, device)
+
+
+def _planning(place: Place) -> Place:
+    """Where data are read to plan with: the same place, or the CPU where only other machines have the device."""
+    return replace(place, device="cpu") if _unusable(place.device) else place
+
+
+def _unusable(device: str) -> str:
+    """Why this machine can't use a device; empty if it can."""
     import torch
 
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise InvalidInput(
-            f"device '{device}' can't be used ({str(error).splitlines()[0]}); expected 'cpu', or 'cuda' "
-            "on a machine with a GPU and a CUDA build of torch"
-        ) from None
-    return Place(Path(data) if data else None, device, Extensions(losses or {}, models or {}))
+        return str(error).splitlines()[0]
+    return ""
 
 
 def _claim(folder: Path, study: Study) -> None:
@@ -152,7 +196,7 @@ def _claim(folder: Path, study: Study) -> None:
                 "choose another --out, or repeat the command that made it"
             )
         document["seeds"] = sorted({*there["seeds"], *study.seed_list})
-    elif folder.is_dir() and any(folder.iterdir()):
+    elif any(path.name != LOCK for path in folder.iterdir()):
         raise InvalidStudy(f"{folder} is not empty and holds no study; choose another --out")
     try:
         folder.mkdir(parents=True, exist_ok=True)

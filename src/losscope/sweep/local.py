@@ -9,25 +9,19 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
-from typing import Any, Protocol, cast
+from pathlib import Path
+from typing import Any, cast
 
+from losscope.study import Cell
+from losscope.sweep.lost import lost
+from losscope.sweep.plan import Unit
 from losscope.table import RunRecord
-from losscope.training.records import GroupRecord
-from losscope.training.run import Place, Progress, Unit, run_unit
-
-
-class Executor(Protocol):
-    """Where units run: hand them in, take their records as they end."""
-
-    def submit(self, unit: Unit) -> None: ...
-
-    def finished(self) -> Iterator[tuple[Unit, list[RunRecord]]]: ...
+from losscope.training.run import Place, Progress, run_cell
 
 
 class InProcess:
@@ -48,7 +42,7 @@ class InProcess:
         try:
             while self.units:
                 unit = self.units.pop(0)
-                yield unit, run_unit(unit, self.place, self.progress)
+                yield unit, run_cell(unit.cell, unit.folder, self.place, self.progress)
         finally:
             torch.set_num_threads(threads)
 
@@ -76,7 +70,9 @@ class Processes:
                 while self.units and len(running) < self.jobs:
                     unit = self.units.pop(0)
                     ours, theirs = self.context.Pipe(duplex=False)
-                    process = self.context.Process(target=_work, args=(unit, self.place, theirs), daemon=True)
+                    process = self.context.Process(
+                        target=_work, args=(unit.cell, unit.folder, self.place, theirs), daemon=True
+                    )
                     with _without_main():
                         process.start()
                     theirs.close()
@@ -89,7 +85,7 @@ class Processes:
                     except EOFError:  # ended without a word
                         process.join()
                         del running[ready]
-                        yield unit, _lost(unit, process.exitcode)
+                        yield unit, lost(unit, f"the process ended with exit code {process.exitcode}")
                         continue
                     if isinstance(message, list):
                         process.join()
@@ -116,39 +112,17 @@ def _without_main() -> Iterator[None]:
         vars(main).update(hidden)
 
 
-def _work(unit: Unit, place: Place, connection: Connection) -> None:
+def _work(cell: Cell, folder: Path, place: Place, connection: Connection) -> None:
     import signal
 
     import torch
 
+    def tell(*message: Any) -> None:
+        try:
+            connection.send(message)
+        except BrokenPipeError:  # the driver is gone: its successor goes on from the checkpoint
+            os._exit(1)
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     torch.set_num_threads(1)
-    connection.send(run_unit(unit, place, lambda *message: connection.send(message)))
-
-
-def _lost(unit: Unit, exitcode: int | None) -> list[RunRecord]:
-    """Record that a process died (out of memory, killed); the next invocation resumes its runs."""
-    shared = {name: unit.group[name] for name in ("dataset", "protocol", "loss")}
-    reason = "".join(traceback.format_exception_only(RuntimeError(f"the process ended with exit code {exitcode}")))
-    records = [
-        RunRecord(
-            run=run,
-            variant=variant,
-            seed=seed,
-            **shared,
-            status="failed",
-            epochs=0,
-            updates=0,
-            samples=0,
-            terms=0,
-            seconds=0.0,
-            cpu_seconds=0.0,
-            data_fingerprint=fingerprint,
-            error=reason,
-        )
-        for run, variant, seed, fingerprint in zip(
-            *(unit.group[name] for name in ("runs", "variants", "seeds", "data_fingerprints")), strict=True
-        )
-    ]
-    GroupRecord(unit.folder, unit.group).fail(records)
-    return records
+    connection.send(run_cell(cell, folder, place, tell))

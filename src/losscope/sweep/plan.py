@@ -20,11 +20,25 @@ from losscope.table import read_group
 from losscope.training.models import MODELS
 from losscope.training.objective import check_fit
 from losscope.training.prepare import prepare, told
-from losscope.training.run import INPUTS, WHITENED, Extensions, Place, Progress, Unit
+from losscope.training.run import INPUTS, WHITENED, Extensions, Place, Progress, choices_of
 from losscope.types import OUTLIER, Loss
 
 STACKED = 20
 """Runs in one stack, unless a cell has more seeds: beyond, stacking gains nothing and only takes memory."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A group of runs of a cell, ready to train, and the folder of its record."""
+
+    cell: Cell  # its seeds are those of the runs, one for each
+    folder: Path
+    group: Mapping[str, Any]  # what `group.json` holds
+
+    @property
+    def choices(self) -> tuple[LossChoice, ...]:
+        """The loss of each run."""
+        return choices_of(self.group)
 
 
 @dataclass(frozen=True)
@@ -73,7 +87,7 @@ def plan(study: Study, folder: Path, place: Place, loading: Progress | None = No
                 finished += count
             else:  # interrupted or failed: goes on with the membership it had
                 group = read_group(where)
-                units.append(Unit(replace(first.cell, seeds=tuple(group["seeds"])), choices_of(group), where, group))
+                units.append(Unit(replace(first.cell, seeds=tuple(group["seeds"])), where, group))
         size = first.chunk or max(len(first.cell.seeds), STACKED)
         for start in range(0, len(missing), size):
             runs = missing[start : start + size]
@@ -90,10 +104,8 @@ def plan(study: Study, folder: Path, place: Place, loading: Progress | None = No
             own = place.extensions.losses.get(first.cell.loss.name)
             if own is not None and own.fingerprint is not None:  # the record's only word on its settings
                 group["own_loss"] = own.fingerprint
-            seeds, choices = tuple(run.seed for run in runs), tuple(run.choice for run in runs)
-            units.append(
-                Unit(replace(first.cell, seeds=seeds), choices, folder / "groups" / _folder_name(group), group)
-            )
+            seeds = tuple(run.seed for run in runs)
+            units.append(Unit(replace(first.cell, seeds=seeds), folder / "groups" / _folder_name(group), group))
     return Plan(tuple(units), finished, about)
 
 
@@ -114,14 +126,6 @@ class Run:
         found = _run_digest(cell, seed, fingerprint, extensions)
         names = (described.dataset, cell.protocol.name, cell.loss.name, cell.loss.variant)
         return cls(cell.loss, seed, found, fingerprint, (found, *names))
-
-
-def choices_of(group: Mapping[str, Any]) -> tuple[LossChoice, ...]:
-    """The loss of each run of a group, as its record has it."""
-    return tuple(
-        LossChoice(group["loss"], variant, tuple(hyperparameters.items()))
-        for variant, hyperparameters in zip(group["variants"], group["hyperparameters"], strict=True)
-    )
 
 
 def _family(cell: Cell, loss: Loss | None) -> str:

@@ -1,7 +1,12 @@
-"""One unit of work, from data to records: a group of seeds of one cell trains together and is measured."""
+"""One unit of work, from data to records: a group of seeds of one cell trains together and is measured.
+
+`run_cell` is what runs anywhere: in this process, in another, on a worker of Ray, in a job of Slurm. All it needs to know
+of its runs stands in the group's folder, and all it finds goes there.
+"""
 
 from __future__ import annotations
 
+import socket
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -14,9 +19,11 @@ from torch import nn
 
 from losscope import data
 from losscope.data.dataset import Dataset
+from losscope.errors import InvalidInput
+from losscope.files.lock import locked
 from losscope.losses import LOSSES
 from losscope.study import Cell, LossChoice, Model
-from losscope.table import RunRecord
+from losscope.table import RunRecord, has_ended, read_ending, read_group
 from losscope.training import traces
 from losscope.training.batches import Sampler
 from losscope.training.loop import Inputs, Stack
@@ -44,7 +51,7 @@ INPUTS = "none"
 WHITENED = "whitened"
 
 Progress = Callable[[str, int, int], None]
-"""Called with a unit's name, its epochs done, and its epochs in all."""
+"""Called with a group's name, its epochs done, and its epochs in all."""
 
 
 @dataclass(frozen=True)
@@ -66,18 +73,8 @@ class Extensions:
 
 
 @dataclass(frozen=True)
-class Unit:
-    """A group of seeds of a cell, ready to run, and the folder of its record."""
-
-    cell: Cell  # its seeds are those of the runs, one for each
-    choices: tuple[LossChoice, ...]  # the loss of each run
-    folder: Path
-    group: Mapping[str, Any]  # what `group.json` holds
-
-
-@dataclass(frozen=True)
 class Place:
-    """Where and how units run: nothing here decides a result."""
+    """Where and how cells run: nothing here decides a result."""
 
     data_folder: Path | None = None
     device: str = "cpu"
@@ -85,33 +82,59 @@ class Place:
     checkpoint_seconds: float = SECONDS_BETWEEN_CHECKPOINTS
 
 
-def run_unit(unit: Unit, place: Place, progress: Progress) -> list[RunRecord]:
-    """Train (or resume) and measure one unit. A failure is recorded with its traceback and returned, not raised."""
+def run_cell(cell: Cell, folder: Path, place: Place, progress: Progress) -> list[RunRecord]:
+    """Train (or resume) and measure the runs of `cell` that `folder` says, in `group.json`, it will hold.
+
+    Only one process at a time trains a group: another one waits, and then finds what the first has recorded. A failure
+    is recorded with its traceback and returned, not raised. InvalidInput if the folder can't be seen from here.
+    """
+    if not (folder / "group.json").is_file():
+        raise InvalidInput(
+            f"{folder / 'group.json'} was not found on {socket.gethostname()}; every machine that trains must see the "
+            "study's folder under the same path: put --out on a file system that they share"
+        )
+    with locked(folder / "group.json"):
+        if has_ended(folder):
+            return list(read_ending(folder / "runs.json").records)
+        return _recorded(cell, folder, place, progress)
+
+
+def choices_of(group: Mapping[str, Any]) -> tuple[LossChoice, ...]:
+    """The loss of each run of a group, as its record has it."""
+    return tuple(
+        LossChoice(group["loss"], variant, tuple(hyperparameters.items()))
+        for variant, hyperparameters in zip(group["variants"], group["hyperparameters"], strict=True)
+    )
+
+
+def _recorded(cell: Cell, folder: Path, place: Place, progress: Progress) -> list[RunRecord]:
+    """What `run_cell` does where nobody else does it."""
     wall, cpu = time.perf_counter(), time.process_time()
+    record = GroupRecord(folder, read_group(folder))
+    group, choices = record.group, choices_of(record.group)
 
     def finished(run: int, outcome: Mapping[str, Any]) -> RunRecord:
-        shared = {name: unit.group[name] for name in ("dataset", "protocol", "loss")}
+        shared = {name: group[name] for name in ("dataset", "protocol", "loss")}
         return RunRecord(
-            run=unit.group["runs"][run],
-            variant=unit.group["variants"][run],
-            seed=unit.group["seeds"][run],
+            run=group["runs"][run],
+            variant=group["variants"][run],
+            seed=group["seeds"][run],
             **shared,
             **outcome,
             seconds=time.perf_counter() - wall,
             cpu_seconds=time.process_time() - cpu,
-            data_fingerprint=unit.group["data_fingerprints"][run],
+            data_fingerprint=group["data_fingerprints"][run],
         )
 
-    record = GroupRecord(unit.folder, unit.group)
-    runs = range(len(unit.cell.seeds))
+    runs = range(len(cell.seeds))
     try:
-        datasets = load_datasets(unit.cell, place)
-        if unit.cell.loss.name == INPUTS:
+        datasets = load_datasets(cell, place, group["data_fingerprints"])
+        if cell.loss.name == INPUTS:
             record.resume()  # a clean slate: there is no checkpoint of a measurement
-            measure_inputs(record, datasets, whiten=unit.choices[0].variant == WHITENED)
+            measure_inputs(record, datasets, whiten=choices[0].variant == WHITENED)
             counts = traces.Counts.start(len(runs))
         else:
-            counts = _train(unit, record, datasets, place, progress)
+            counts = _train(cell, choices, record, datasets, place, progress)
         records = [finished(run, counts.outcome(run)) for run in runs]
         record.finish(records)
     except Exception:
@@ -121,11 +144,18 @@ def run_unit(unit: Unit, place: Place, progress: Progress) -> list[RunRecord]:
     return records
 
 
-def load_datasets(cell: Cell, place: Place) -> list[Dataset]:
-    """The data of each seed as the protocol sees it; one object for all seeds that share it."""
+def load_datasets(cell: Cell, place: Place, fingerprints: Sequence[str] | None = None) -> list[Dataset]:
+    """The data of each seed as the protocol sees it; one object for all seeds that share it. InvalidInput if they are
+    others than those with the `fingerprints` of each seed."""
+    planned = dict(zip(cell.seeds, fingerprints or (), strict=fingerprints is not None))
 
     def one(seed: int) -> Dataset:
         raw = data.load(cell.data.name, folder=place.data_folder, seed=seed, device=place.device, **cell.data.options)
+        if planned and raw.fingerprint != planned[seed]:
+            raise InvalidInput(
+                f"the data of {cell.data.name} on {socket.gethostname()} have the fingerprint {raw.fingerprint[:16]}, and those "
+                f"that were planned {planned[seed][:16]}; give every machine the same data, and change none while a study runs"
+            )
         return prepare(raw, cell.protocol)
 
     if data.draws_per_seed(cell.data.name, cell.data.options):
@@ -170,9 +200,16 @@ def build_stack(
     )
 
 
-def _train(unit: Unit, record: GroupRecord, datasets: list[Dataset], place: Place, progress: Progress) -> traces.Counts:
-    protocol, runs = unit.cell.protocol, len(unit.cell.seeds)
-    trained = build_stack(unit.cell, datasets, place, unit.choices)
+def _train(
+    cell: Cell,
+    choices: Sequence[LossChoice],
+    record: GroupRecord,
+    datasets: list[Dataset],
+    place: Place,
+    progress: Progress,
+) -> traces.Counts:
+    protocol, runs, name = cell.protocol, len(cell.seeds), record.folder.name
+    trained = build_stack(cell, datasets, place, choices)
     splits = SplitInputs(datasets, place.device, trained.parameters.dtype)
 
     def measure(epoch: int) -> list[Row]:
@@ -191,7 +228,7 @@ def _train(unit: Unit, record: GroupRecord, datasets: list[Dataset], place: Plac
             rows += recall_rows(embedded, epoch)
         if epoch == protocol.epochs and bool(embedded["train"].embeddings[0].isfinite().all()):
             plane = embedded["train"].embeddings[0], embedded["train"].labels[0]
-            record.append_map(map_columns(unit.group["runs"][0], "train", epoch, *plane))
+            record.append_map(map_columns(record.group["runs"][0], "train", epoch, *plane))
         return rows
 
     resumed = record.resume()
@@ -206,7 +243,7 @@ def _train(unit: Unit, record: GroupRecord, datasets: list[Dataset], place: Plac
         trained.samples = counts.samples
     saved = time.monotonic()
     for epoch in range(counts.epoch + 1, protocol.epochs + 1):
-        progress(unit.folder.name, epoch - 1, protocol.epochs)
+        progress(name, epoch - 1, protocol.epochs)
         trace = trained.train_epoch(epoch)
         lines = traces.step_lines(trace, epoch, counts.updates)
         counts.add(epoch, trace, trained.samples)
@@ -216,5 +253,5 @@ def _train(unit: Unit, record: GroupRecord, datasets: list[Dataset], place: Plac
             record.checkpoint(trained.state(), counts.document())
             saved = time.monotonic()
     record.append(protocol.epochs, traces.history_rows(record, runs, protocol.epochs, list(splits.labels)))
-    progress(unit.folder.name, protocol.epochs, protocol.epochs)
+    progress(name, protocol.epochs, protocol.epochs)
     return counts
