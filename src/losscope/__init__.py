@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from losscope.distributed import verify_distributed
     from losscope.integrations.pml import from_pml
     from losscope.monitor import Monitor, tap
+    from losscope.receipts.merging import merge
+    from losscope.receipts.verifying import rerun, verify
     from losscope.report import write_report
     from losscope.studies import load as load_study
     from losscope.study import Study
@@ -43,16 +45,20 @@ _DOORS = {
     "from_pml": "losscope.integrations.pml",
     "load_study": "losscope.studies",
     "losses": "losscope.losses",
+    "merge": "losscope.receipts.merging",
     "parse_study": "losscope.study",
+    "rerun": "losscope.receipts.verifying",
     "run": "losscope.sweep.drive",
     "tap": "losscope.monitor",
+    "verify": "losscope.receipts.verifying",
     "verify_distributed": "losscope.distributed",
     "write_report": "losscope.report",
 }
 
 __all__ = [
     "Criterion", "Loss", "LossTerms", "Monitor", "Study", "StudyResult", "card", "claims", "compare", "diagnose", "diagnostics",
-    "doctor", "evaluation", "from_pml", "load_study", "losses", "parse_study", "run", "tap", "verify_distributed", "write_report",
+    "doctor", "evaluation", "from_pml", "load_study", "losses", "merge", "parse_study", "rerun", "run", "tap", "verify",
+    "verify_distributed", "write_report",
 ]  # fmt: skip
 
 

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from losscope.errors import InvalidInput, UnknownName
-from losscope.files import read_parquet
+from losscope.files import read_json, read_parquet
+from losscope.study import Study, parse
 from losscope.table import RunRecord, groups, has_ended, read_ending, read_group
 
 TABLES = {
@@ -60,6 +61,13 @@ class RecordedRun:
 
     def __str__(self) -> str:
         return f"{self.record.run} ({' '.join(filter(None, self.cell))}, seed {self.record.seed})"
+
+
+def read_study(folder: Path) -> Study:
+    """The study that a folder holds, by its study.json. Raises MissingData, DamagedRecord or InvalidStudy."""
+    groups(folder)  # says in words if there is no study
+    path = folder / "study.json"
+    return parse({key: value for key, value in read_json(path).items() if key != "schema"}, str(path))
 
 
 def ended_runs(folder: Path, without: Collection[Path] = ()) -> list[RecordedRun]:

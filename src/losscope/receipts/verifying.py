@@ -14,8 +14,7 @@ from losscope.receipts.comparing import Difference, compare
 from losscope.receipts.environments import changes, recorded_environments, same_bits_expected
 from losscope.receipts.receipt import Checked, Verification
 from losscope.receipts.recomputing import NotRecomputable, recompute
-from losscope.receipts.recorded import RecordedRun, ended_runs, find, sample
-from losscope.study import Study, parse
+from losscope.receipts.recorded import RecordedRun, ended_runs, find, read_study, sample
 from losscope.table import damage_in
 from losscope.training.environment import environment
 from losscope.training.run import Progress
@@ -116,9 +115,3 @@ def _checked(
         same_bits_expected=same_bits_expected(environments, present),
         seconds=time.perf_counter() - started,
     )
-
-
-def read_study(folder: Path) -> Study:
-    """The study that a folder holds, by its study.json. Raises DamagedRecord or InvalidStudy."""
-    path = folder / "study.json"
-    return parse({key: value for key, value in read_json(path).items() if key != "schema"}, str(path))

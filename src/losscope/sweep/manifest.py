@@ -10,7 +10,6 @@ from typing import Any
 
 from losscope.files import read_json, write_json
 from losscope.table import SCHEMA_VERSION
-from losscope.training.environment import environment
 
 
 def add_invocation(
@@ -26,6 +25,8 @@ def add_invocation(
 
     The resolved study stands there too, as in study.json.
     """
+    from losscope.training.environment import environment  # brings torch, which joining manifests has no need of
+
     path = folder / "manifest.json"
     manifest: dict[str, Any] = read_json(path) if path.is_file() else {"invocations": []}
     manifest["schema"] = SCHEMA_VERSION
@@ -43,6 +44,23 @@ def add_invocation(
         }
     )
     write_json(path, manifest)
+
+
+def joined(manifests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One manifest of several of the same study: every invocation once, every data set with all of its fingerprints."""
+    data: dict[str, Any] = {}
+    invocations: list[Any] = []
+    merged: list[Any] = []
+    for manifest in manifests:
+        data |= {name: joined_data(data.get(name, {}), about) for name, about in manifest.get("data", {}).items()}
+        invocations += [one for one in manifest.get("invocations", []) if one not in invocations]
+        merged += [one for one in manifest.get("merged", []) if one not in merged]
+    return {
+        "schema": SCHEMA_VERSION,
+        "invocations": invocations,
+        "data": data,
+        **({"merged": merged} if merged else {}),
+    }
 
 
 def joined_data(before: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:

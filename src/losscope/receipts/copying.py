@@ -1,0 +1,68 @@
+"""A finished group copied into another folder: file by file, or with some of its runs only, and then sealed anew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from losscope.files import Seal, make_folder, read_parquet, remove, seal_of, write_bytes, write_json, write_table
+from losscope.receipts.recorded import TABLES, RecordedRun
+from losscope.study import digest
+from losscope.table import SCHEMA_VERSION, read_ending, read_group, write_ending
+
+ENVIRONMENT = "environment.json"
+OF_RUNS = ("variants", "seeds", "runs", "data_fingerprints", "hyperparameters")
+"""What `group.json` lists for each run."""
+
+RUNNING = ("epochs.jsonl", "steps.jsonl", "checkpoint.safetensors", "failed.json")
+"""What a group that has not ended leaves, and one that has does not need."""
+
+
+def name_of(group: Path, runs: Sequence[RecordedRun]) -> str:
+    """The folder's name of a group with these of its runs: its words, and what tells it from others of the cell."""
+    every: list[str] = read_group(group)["runs"]
+    if len(runs) == len(every):
+        return group.name
+    kept = {run.record.run for run in runs}
+    words, dashes, _ = group.name.rpartition("--")
+    return f"{words}{dashes}{digest({'runs': [run for run in every if run in kept]})[:8]}"
+
+
+def copy_runs(group: Path, into: Path, runs: Sequence[RecordedRun]) -> None:
+    """Copy some or all runs of a finished group into the folder `into`. `group.json` comes first and `runs.json` last,
+    so what is interrupted is a group that has not ended, and is written again."""
+    target = into / name_of(group, runs)
+    make_folder(target)
+    remove(target / "runs.json")
+    (_copy_some if target.name != group.name else _copy_all)(group, target, runs)
+    for name in RUNNING:
+        remove(target / name)
+
+
+def _copy_all(group: Path, target: Path, runs: Sequence[RecordedRun]) -> None:
+    ending = read_ending(group / "runs.json")
+    for name in ("group.json", *TABLES.values(), ENVIRONMENT, "runs.json"):
+        if name == "runs.json" or ending.holds(group / name):
+            write_bytes(target / name, (group / name).read_bytes())
+
+
+def _copy_some(group: Path, target: Path, runs: Sequence[RecordedRun]) -> None:
+    about, ending = read_group(group), read_ending(group / "runs.json")
+    kept = {run.record.run for run in runs}
+    rows = [row for row, run in enumerate(about["runs"]) if run in kept]
+    listed = {name: [about[name][row] for row in rows] for name in OF_RUNS if name in about}
+    write_json(target / "group.json", {**about, "schema": SCHEMA_VERSION, **listed})
+    seals: dict[str, Seal] = {}
+    if ending.holds(group / ENVIRONMENT):
+        write_bytes(target / ENVIRONMENT, (group / ENVIRONMENT).read_bytes())
+        seals[ENVIRONMENT] = seal_of(target / ENVIRONMENT)
+    for name in TABLES.values():
+        if ending.holds(group / name):
+            table = read_parquet(group / name, ending.seal(name))
+            table = table.filter(pc.is_in(table["run"], pa.array(sorted(kept), pa.string())))
+            if table.num_rows:  # the plane is of the group's first run only
+                seals[name] = write_table(target / name, table)
+    write_ending(target, [record for record in ending.records if record.run in kept], seals)
