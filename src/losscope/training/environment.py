@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 import losscope
+from losscope.errors import DamagedRecord
 from losscope.files import read_json, write_json
 from losscope.study import NUMERICS_VERSION
 from losscope.table import SCHEMA_VERSION
@@ -55,7 +56,10 @@ def environment(device: str, threads: int = 1) -> dict[str, Any]:
 def note(group: Path, device: str) -> None:
     """Add the environment to those that a group was trained in, unless it is the last of them."""
     path = group / FILE
-    found: list[dict[str, Any]] = read_json(path)["environments"] if path.is_file() else []
+    try:
+        found: list[dict[str, Any]] = read_json(path)["environments"] if path.is_file() else []
+    except DamagedRecord:
+        found = [{}]  # one that nobody knows any more; no reason to lose what was trained
     present = environment(device)
     if found[-1:] != [present]:
         write_json(path, {"schema": SCHEMA_VERSION, "environments": [*found, present]})

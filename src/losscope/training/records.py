@@ -30,6 +30,7 @@ from losscope.files import (
     read_parquet,
     remove,
     remove_unfinished,
+    seal_of,
     truncate,
     write_bytes,
     write_table,
@@ -53,6 +54,7 @@ Row = tuple[int, str | None, int, str, int | None, float | None]
 """Compact epoch row: run index in the group, split, epoch, diagnostic, item, value."""
 
 STEPS, EPOCHS, CHECKPOINT, PLANE = "steps.jsonl", "epochs.jsonl", "checkpoint.safetensors", "map.parquet"
+ENVIRONMENT = "environment.json"  # see `losscope.training.environment`
 
 
 class GroupRecord:
@@ -161,6 +163,8 @@ class GroupRecord:
         if parts:
             tables["queries.parquet"] = pa.concat_tables(parts)
         seals = {name: write_table(self.folder / name, table) for name, table in tables.items()}
+        if (self.folder / ENVIRONMENT).is_file():
+            seals[ENVIRONMENT] = seal_of(self.folder / ENVIRONMENT)
         write_ending(self.folder, records, kept | seals)
         running = (STEPS, EPOCHS, CHECKPOINT, "failed.json")
         for path in (*self.folder.glob("queries-*.parquet"), *(self.folder / name for name in running)):

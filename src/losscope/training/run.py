@@ -24,7 +24,7 @@ from losscope.files.lock import locked
 from losscope.losses import LOSSES
 from losscope.study import Cell, LossChoice, Model
 from losscope.table import RunRecord, has_ended, read_ending, read_group
-from losscope.training import traces
+from losscope.training import environment, traces
 from losscope.training.batches import Sampler
 from losscope.training.loop import Inputs, Stack
 from losscope.training.measure import (
@@ -128,6 +128,7 @@ def _recorded(cell: Cell, folder: Path, place: Place, progress: Progress) -> lis
 
     runs = range(len(cell.seeds))
     try:
+        environment.note(folder, place.device)
         datasets = load_datasets(cell, place, group["data_fingerprints"])
         if cell.loss.name == INPUTS:
             record.resume()  # a clean slate: there is no checkpoint of a measurement
