@@ -1,8 +1,8 @@
 """All that reaches the disk: whole files are written beside their place, synced and moved into it; lines are added.
 
 A file that `write_bytes` or `append` has returned from survives a crash of the machine: its bytes are synced before it
-takes its name, its folder after. The calls of the system are `create`, `write`, `sync`, `rename`, `unlink` and `cut`
-alone, so a test can fail each of them in turn.
+takes its name, its folder after. The calls of the system are `create`, `write`, `sync`, `rename`, `mkdir`, `unlink` and
+`cut` alone, so a test can fail each of them in turn.
 """
 
 from __future__ import annotations
@@ -37,6 +37,11 @@ def rename(temporary: Path, path: Path) -> None:
     os.replace(temporary, path)
 
 
+def mkdir(path: Path) -> None:
+    """Make a folder, if it is not there."""
+    path.mkdir(exist_ok=True)
+
+
 def unlink(path: Path) -> None:
     """Remove a file."""
     path.unlink()
@@ -48,45 +53,38 @@ def cut(descriptor: int, size: int) -> None:
 
 
 def write_bytes(path: Path, *parts: bytes | memoryview) -> None:
-    """Write a file whole or not at all."""
-    with _beside(path) as temporary:
-        descriptor = create(temporary, os.O_TRUNC)
-        try:
-            for part in parts:
-                _write_all(descriptor, part)
-            sync(descriptor)
-        finally:
-            os.close(descriptor)
-        rename(temporary, path)
-    _sync_folder(path.parent)
+    """Write a file whole or not at all. An OSError names `path`, as everywhere here."""
+    with _named(path):
+        with _beside(path) as temporary:
+            with _descriptor(temporary, os.O_TRUNC) as descriptor:
+                for part in parts:
+                    _write_all(descriptor, part)
+                sync(descriptor)
+            rename(temporary, path)
+        _sync_folder(path.parent)
 
 
 def append(path: Path, data: bytes) -> None:
     """Add to the end of a file. What fails halfway is taken back, as far as the disk lets it."""
-    descriptor = create(path, os.O_APPEND)
-    try:
-        size = os.fstat(descriptor).st_size
-        try:
-            _write_all(descriptor, data)
-            sync(descriptor)
-        except OSError:
-            with suppress(OSError):
-                cut(descriptor, size)
-            raise
-    finally:
-        os.close(descriptor)
-    if not size:
-        _sync_folder(path.parent)
+    with _named(path):
+        with _descriptor(path, os.O_APPEND) as descriptor:
+            size = os.fstat(descriptor).st_size
+            try:
+                _write_all(descriptor, data)
+                sync(descriptor)
+            except OSError:
+                with suppress(OSError):
+                    cut(descriptor, size)
+                raise
+        if not size:
+            _sync_folder(path.parent)
 
 
 def truncate(path: Path, size: int) -> None:
     """Cut a file to its first `size` bytes."""
-    descriptor = create(path, 0)
-    try:
+    with _named(path), _descriptor(path, 0) as descriptor:
         cut(descriptor, size)
         sync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def remove(path: Path) -> None:
@@ -101,8 +99,9 @@ def make_folder(path: Path) -> None:
     if path.is_dir():
         return
     make_folder(path.parent)
-    path.mkdir(exist_ok=True)
-    _sync_folder(path.parent)
+    with _named(path):
+        mkdir(path)
+        _sync_folder(path.parent)
 
 
 @contextmanager
@@ -111,13 +110,12 @@ def atomic(path: Path) -> Iterator[Path]:
     when it fails."""
     with _beside(path) as temporary:
         yield temporary
-        descriptor = os.open(temporary, os.O_RDWR)
-        try:
-            sync(descriptor)
-        finally:
-            os.close(descriptor)
-        rename(temporary, path)
-    _sync_folder(path.parent)
+        with _named(path):
+            with _descriptor(temporary, 0) as descriptor:
+                sync(descriptor)
+            rename(temporary, path)
+    with _named(path):
+        _sync_folder(path.parent)
 
 
 def remove_unfinished(folder: Path) -> None:
@@ -127,6 +125,26 @@ def remove_unfinished(folder: Path) -> None:
 
 
 PARTIAL = ".partial"
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """The file's own name in errors: calls know a descriptor, or the name of the moment."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+@contextmanager
+def _descriptor(path: Path, flags: int) -> Iterator[int]:
+    descriptor = create(path, flags)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from losscope.data.folders import data_folder
 from losscope.errors import InvalidInput, InvalidStudy
-from losscope.files import read_json, write_json
+from losscope.files import read_json, remove_unfinished, write_json
 from losscope.studies import load
 from losscope.study import Study, parse
 from losscope.sweep import estimate as timing
@@ -196,10 +196,10 @@ def _claim(folder: Path, study: Study) -> None:
                 "choose another --out, or repeat the command that made it"
             )
         document["seeds"] = sorted({*there["seeds"], *study.seed_list})
-    elif any(path.name != LOCK for path in folder.iterdir()):
+    elif any(path.name != LOCK and not path.name.startswith(".") for path in folder.iterdir()):  # but what a kill left
         raise InvalidStudy(f"{folder} is not empty and holds no study; choose another --out")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        remove_unfinished(folder)
         write_json(path, document)
     except OSError as error:
         raise InvalidInput(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,13 +34,16 @@ def damage_in(folder: Path) -> list[Damage]:
     A group that is being written is looked at as far as its lines and its checkpoint go.
     """
     found = []
-    for name in ("study.json", "manifest.json"):
-        path = folder / name
-        if problem := _problem(partial(read_json, path)) if path.is_file() else f"{path} is missing; {ADVICE}":
+    begun = sorted(path for path in folder.glob("groups/*") if path.is_dir())
+    for path in (folder / "study.json", folder / "manifest.json"):
+        problem = ""
+        if path.is_file():
+            problem = _problem(partial(read_json, path))
+        elif begun:  # both are written before the first group
+            problem = f"{path} is missing; {ADVICE}"
+        if problem:
             found.append(Damage(path, problem))
-    for group in sorted(path for path in folder.glob("groups/*") if path.is_dir()):
-        found += group_damage(group)
-    return found
+    return [*found, *(damage for group in begun for damage in group_damage(group))]
 
 
 def damaged_groups(folder: Path, names: Collection[str] = REPORTED) -> dict[Path, str]:
@@ -57,8 +62,10 @@ def group_damage(group: Path) -> list[Damage]:
 
 
 def _damage(group: Path, names: Collection[str] | None) -> Iterator[Damage]:
+    found = set()
     for name, check in _checks(group):
-        if (names is None or name in names) and (problem := _problem(check)):
+        if name not in found and (names is None or name in names) and (problem := _problem(check)):
+            found.add(name)
             yield Damage(group / name, problem, group)
 
 
@@ -98,10 +105,20 @@ def _running(group: Path) -> Iterator[tuple[str, Callable[[], object]]]:
         return
     if (group / "failed.json").is_file():
         yield "failed.json", partial(read_ending, group / "failed.json")
+    sizes: dict[str, int] = {}
+    checkpoint = group / "checkpoint.safetensors"
+    if checkpoint.is_file():
+        yield checkpoint.name, partial(check_tensors, checkpoint, sealed=sealed)
+        with suppress(DamagedRecord):
+            sizes = json.loads(check_tensors(checkpoint, sealed=sealed)[0].get("sizes", "{}"))
     for name in ("epochs.jsonl", "steps.jsonl"):
         yield name, partial(read_lines, group / name, sealed=sealed)
-    if (group / "checkpoint.safetensors").is_file():
-        yield "checkpoint.safetensors", partial(check_tensors, group / "checkpoint.safetensors", sealed=sealed)
+        if name in sizes:  # lines up to the checkpoint are needed, later ones are trained again
+            yield name, partial(read_lines, group / name, sealed=sealed, size=sizes[name])
+    with suppress(DamagedRecord):
+        for line in read_lines(group / "epochs.jsonl", sealed=sealed):
+            for name, seal in line.get("files", {}).items():
+                yield name, partial(check_seal, group / name, seal)
 
 
 def _problem(check: Callable[[], object]) -> str:

@@ -1,0 +1,181 @@
+"""Single bits that flip, and files that lose their end: what reads them names the file, or reads what was written."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dying import STUDY
+
+import losscope
+from losscope.errors import DamagedRecord
+from losscope.files import read_json
+from losscope.study import parse
+from losscope.sweep import drive
+from losscope.table import (
+    damage_in,
+    group_measurements,
+    groups,
+    has_ended,
+    read_group,
+    read_map,
+    read_measurements,
+    read_queries,
+    read_runs,
+)
+from losscope.training.records import GroupRecord
+
+POSITIONS = 1_000
+
+
+class Killed(BaseException):
+    """Ends a run the way a signal does."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A study's folder with what is read of it."""
+
+    folder: Path
+    files: tuple[Path, ...]
+
+
+def train(folder: Path, *, kill_after: int | None = None) -> Record:
+    """The tiny study, whole or killed after some epochs with a checkpoint of the last."""
+
+    def progress(name: str, done: int, total: int) -> None:
+        if done == kill_after:
+            raise Killed
+
+    make_place = drive.make_place
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drive, "make_place", lambda *a, **k: replace(make_place(*a, **k), checkpoint_seconds=0))
+        try:
+            losscope.run(parse(STUDY), folder, jobs=1, progress=lambda plan: progress)
+        except Killed:
+            assert kill_after is not None
+    hidden = {".lock"}
+    return Record(
+        folder, tuple(sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in hidden))
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Record:
+    return train(tmp_path_factory.mktemp("finished") / "study")
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Record:
+    record = train(tmp_path_factory.mktemp("running") / "study", kill_after=1)
+    assert {"checkpoint.safetensors", "epochs.jsonl", "steps.jsonl", "queries-1.parquet"} <= {
+        p.name for p in record.files
+    }
+    return record
+
+
+def resumed(group: Path) -> Any:
+    """What a group goes on from: tensors, state, and lines; the folder is copied, for resuming cuts lines."""
+    copy = group.parent.parent / "copy"
+    shutil.copytree(group, copy)
+    try:
+        record = GroupRecord(copy, read_group(copy))
+        checkpoint = record.resume()
+        assert checkpoint is not None
+        tensors = {name: part.numpy().tobytes() for name, part in checkpoint[0].items()}
+        return tensors, checkpoint[1], [path.read_bytes() for path in (copy / "epochs.jsonl", copy / "steps.jsonl")]
+    finally:
+        shutil.rmtree(copy)
+
+
+def read(folder: Path, file: Path) -> Iterator[Callable[[], Any]]:
+    """Everything that reads a file of a record, or depends on it."""
+    yield lambda: read_json(folder / "study.json")
+    yield lambda: read_json(folder / "manifest.json")
+    yield lambda: read_runs(folder)
+    yield lambda: read_queries(folder)
+    yield lambda: read_map(folder)
+    yield lambda: read_measurements(folder)
+    yield lambda: read_measurements(folder, steps=True)
+    if file.parent.parent.name == "groups":
+        yield lambda: read_group(file.parent)
+        if not has_ended(file.parent):
+            yield lambda: resumed(file.parent)
+
+
+def answers(folder: Path, file: Path) -> list[Any]:
+    return [reading() for reading in read(folder, file)]
+
+
+def judge(record: Record, file: Path, expected: list[Any], what: str) -> bool:
+    """Whether damage of a file was noticed. It is named by whoever notices it, and who doesn't reads what was written."""
+    named = [damage for damage in damage_in(record.folder) if damage.file == file]
+    for reading, known in zip(read(record.folder, file), expected, strict=True):
+        found = outcome(reading)
+        if isinstance(found, DamagedRecord):
+            assert file.name in str(found), what
+            assert named, f"{what} is noticed by a reader only: {found}"
+        else:
+            assert found == known, what
+    return bool(named)
+
+
+def outcome(reading: Callable[[], Any]) -> Any:
+    try:
+        return reading()
+    except DamagedRecord as error:
+        return error
+
+
+def flips(record: Record, positions: int) -> Iterator[tuple[Path, int]]:
+    """Positions over all files, as many in each as its share, and at least a few."""
+    chance = random.Random(0)
+    for file in record.files:
+        size = file.stat().st_size
+        yield from ((file, at) for at in chance.sample(range(size), min(size, positions // len(record.files))))
+
+
+@pytest.mark.parametrize("which", ["finished", "running"])
+def test_every_bit_that_flips_is_noticed(which: str, request: pytest.FixtureRequest) -> None:
+    """All eight bits of a thousand places, over all files of a record; one of them is read by all readers as well."""
+    record: Record = request.getfixturevalue(which)
+    chance, count = random.Random(1), 0
+    known = {file: answers(record.folder, file) for file in record.files}
+    for file, at in flips(record, POSITIONS):
+        data = file.read_bytes()
+        read_by_all = chance.randrange(8)
+        for bit in range(8):
+            file.write_bytes(data[:at] + bytes([data[at] ^ (1 << bit)]) + data[at + 1 :])
+            what = f"bit {bit} of byte {at} of {file.relative_to(record.folder)}"
+            if bit == read_by_all:
+                assert judge(record, file, known[file], what), what
+            else:
+                assert [damage.file for damage in damage_in(record.folder)] == [file], what
+        file.write_bytes(data)
+        count += 1
+    assert count >= 0.9 * POSITIONS
+    assert damage_in(record.folder) == []
+
+
+@pytest.mark.parametrize("which", ["finished", "running"])
+def test_a_record_that_lost_its_end_is_noticed_or_read_as_far_as_it_is_needed(
+    which: str, request: pytest.FixtureRequest
+) -> None:
+    """Every length of the small files. Lines that a running group lost after its checkpoint are trained again."""
+    record: Record = request.getfixturevalue(which)
+    for file in (file for file in record.files if file.suffix in (".json", ".jsonl")):
+        data, known = file.read_bytes(), answers(record.folder, file)
+        for length in range(0, len(data), 1 if len(data) < 3000 else 7):
+            file.write_bytes(data[:length])
+            what = f"{file.relative_to(record.folder)} of {length} bytes"
+            named = [damage.file for damage in damage_in(record.folder)]
+            if length % 100 == 0:
+                assert judge(record, file, known, what), what
+            assert named == [file], what
+        file.write_bytes(data)
+    assert all(group_measurements(group).num_rows for group in groups(record.folder))
