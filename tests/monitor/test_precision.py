@@ -71,7 +71,7 @@ def test_an_overflow_of_the_scale_is_no_divergence() -> None:
     embeddings = torch.randn(16, 6, requires_grad=True)
     with Monitor(CRITERION, scaler=scaler, doctor=False, strict=True) as monitor:
         (scaler.scale(monitor_criterion(embeddings)) * 1e3).backward()
-    assert monitor._diverged_at is None
+    assert monitor.diverged_at is None
 
 
 def test_each_accumulated_part_is_a_step_and_the_norm_is_of_their_sum() -> None:

@@ -61,7 +61,7 @@ def check(
         case = Case(
             model, criterion, optimizer, traits_of(criterion), observed, trials, miner, accumulation, half
         )  # fmt: skip
-        findings = tuple(Finding.of(one, one.function(case)) for one in CHECKS if one.function is not None)
+        findings = tuple(Finding.of(one, one.function(case) if one.function else None) for one in CHECKS)
     return Diagnosis(findings, len(observed))
 
 

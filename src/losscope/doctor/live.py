@@ -1,4 +1,4 @@
-"""`watch`: the same codes from the lines that a monitor writes anyway, so that looking costs nothing.
+"""The same codes from what a monitor measures anyway: `watch` looks at its steps, `look` at the space after an epoch.
 
 A line holds what one step measured, each as a list of one number: `{"step": 7, "loss": [0.3], ...}`.
 """
@@ -33,6 +33,9 @@ ONE_POINT = 1e-4
 GROWTH = 1e3
 """Times the median gradient norm of the steps before it."""
 
+AGREES = 0.9
+"""Share of labels that a space must agree with before it is asked which are wrong."""
+
 
 def watch(lines: Lines, criterion: Any = None, *, scaled: bool = False) -> tuple[Finding, ...]:
     """The issues that steps of a run show, in the order of the table of checks.
@@ -52,6 +55,27 @@ def watch(lines: Lines, criterion: Any = None, *, scaled: bool = False) -> tuple
         for check in CHECKS
         if check.code in LIVE and (said := LIVE[check.code](lines, traits))
     )
+
+
+def look(geometry: Any, where: str) -> tuple[Finding, ...]:
+    """What the description of a space (`losscope.geometry.Geometry`) shows; `where` says of which epoch and split.
+
+    Suspects are told where the space agrees with most labels: before that they say more of the space than of the labels.
+    """
+    found = []
+    code = {"total": "collapsed", "dimensional": "dimensional-collapse"}.get(geometry.alarm.kind)
+    if code is not None:
+        found.append(_finding(code, f"{where}: {'; '.join(geometry.alarm.evidence)}."))
+    doubts = geometry.suspects
+    if doubts.total and doubts.agreement >= AGREES:
+        of = f"{share(int(doubts.total), int(doubts.looked_at), 'rows')} fit another class better"
+        found.append(_finding("label-suspects", f"{where}: {of}, by their {doubts.ranked_by}."))
+    return tuple(found)
+
+
+def _finding(code: str, said: str) -> Finding:
+    check = next(one for one in CHECKS if one.code == code)
+    return Finding(check, check.severity, (said,))
 
 
 def _single_class(lines: Lines, traits: Traits | None) -> str | None:

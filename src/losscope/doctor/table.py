@@ -10,7 +10,7 @@ from losscope.doctor import batches, gradients, margins, training, values
 from losscope.doctor.case import Case
 from losscope.doctor.finding import Check
 
-_FUNCTIONS: dict[str, Callable[[Case], list[str] | None]] = {
+_FUNCTIONS: dict[str, Callable[[Case], list[str] | None] | None] = {
     "fails": values.fails,
     "label-shape": batches.label_shape,
     "unsafe-labels": batches.unsafe_labels,
@@ -28,6 +28,8 @@ _FUNCTIONS: dict[str, Callable[[Case], list[str] | None]] = {
     "silent-modules": gradients.silent_modules,
     "exploding-gradient": gradients.exploding_gradient,
     "collapsed": values.collapsed,
+    "dimensional-collapse": None,  # these two are seen while a run goes on, by losscope.doctor.live
+    "label-suspects": None,
     "label-blind-value": values.label_blind_value,
     "label-blind": values.label_blind,
     "margin-unreachable": margins.margin_unreachable,

@@ -26,6 +26,7 @@ class Batch(NamedTuple):
 
     parts: tuple[Tensor, ...]  # each (rows, dim) or (rows, views, dim)
     labels: Tensor | None  # (rows of all parts, flattened) int64
+    has_own_labels: bool = True  # and not numbers of matched rows
 
     @property
     def embeddings(self) -> Tensor:
@@ -53,7 +54,8 @@ def batch_of(arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Batch:
         )
     if len(parts) == 1 and parts[0].ndim == 3 and parts[0].shape[1] == 1:
         parts = (parts[0].squeeze(1),)
-    return Batch(parts, labels_of(parts, next(whole, None)))
+    given_labels = next(whole, None)
+    return Batch(parts, labels_of(parts, given_labels), given_labels is not None)
 
 
 def labels_of(parts: Sequence[Tensor], labels: Tensor | None) -> Tensor | None:

@@ -1,13 +1,14 @@
 """Steps wait here until there are enough of them: measured together, a step costs a fraction of what it costs alone.
 
-A step is kept as the tensors that the training loop made anyway, without their graph. Nothing is read from a device
-before the buffer is emptied.
+A step is kept as the tensors that the training loop made anyway, without their graph; of most steps the loss alone.
+Nothing is read from a device before the buffer is emptied.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any
 
 from torch import Tensor
@@ -15,8 +16,11 @@ from torch import Tensor
 STEPS = 64
 """Measured steps that are enough to be measured together."""
 
-LINES = 256
+LINES = 512
 """Steps, measured or with their loss alone, after which all are written."""
+
+SECONDS = 30.0
+"""Time after which all are written: where steps are slow, a record and its warnings are not far behind."""
 
 BYTES = 64 * 2**20
 """Memory of waiting steps above which they are measured at once."""
@@ -24,10 +28,9 @@ BYTES = 64 * 2**20
 
 @dataclass(slots=True)
 class Step:
-    """One observed step: what backward left behind; of most steps the loss alone. Tensors have no graph."""
+    """One measured step: what backward left behind. Tensors have no graph."""
 
     step: int  # from 0
-    epoch: int  # from 1
     embeddings: Tensor | None = None  # (samples, dim) as the criterion got them
     gradient: Tensor | None = None  # (samples, dim) of the loss, unscaled
     labels: Tensor | None = None  # (samples,) int64
@@ -50,28 +53,34 @@ class Step:
 
 
 class Buffer:
-    """Waiting steps, in order."""
+    """Waiting steps of one epoch, in order: `steps` to be measured, `losses` (step, loss) of all others."""
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
-        self._measured, self._bytes = 0, 0
+        self.losses: list[tuple[int, Tensor]] = []
+        self._bytes, self._since = 0, monotonic()
 
     def add(self, step: Step) -> None:
-        """Keep one more step."""
+        """Keep one more step to be measured."""
         self.steps.append(step)
-        if step.embeddings is not None:
-            self._measured += 1
-            self._bytes += step.bytes
+        self._bytes += step.bytes
 
     @property
     def is_full(self) -> bool:
         """Whether it is time to measure."""
-        return self._measured >= STEPS or len(self.steps) >= LINES or self._bytes >= BYTES
+        steps = len(self.steps)
+        return (
+            steps >= STEPS
+            or steps + len(self.losses) >= LINES
+            or self._bytes >= BYTES
+            or monotonic() - self._since > SECONDS
+        )
 
-    def empty(self) -> list[Step]:
-        """The waiting steps, in order; the buffer is empty then."""
-        steps, self.steps, self._measured, self._bytes = self.steps, [], 0, 0
-        return steps
+    def empty(self) -> tuple[list[Step], list[tuple[int, Tensor]]]:
+        """The waiting steps and losses, each in order; the buffer is empty then."""
+        found = self.steps, self.losses
+        self.steps, self.losses, self._bytes, self._since = [], [], 0, monotonic()
+        return found
 
 
 def alike(steps: Iterable[Step]) -> Iterator[list[Step]]:

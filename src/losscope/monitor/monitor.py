@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -14,28 +14,32 @@ from torch import Tensor
 
 from losscope.criterion import Criterion
 from losscope.doctor.finding import Finding
-from losscope.doctor.live import watch
+from losscope.doctor.live import look, watch
 from losscope.errors import InvalidInput
 from losscope.monitor.batch import Batch, labels_of
-from losscope.monitor.buffer import Buffer, Step, alike
+from losscope.monitor.buffer import Buffer, Step
+from losscope.monitor.call import Call, Glance
+from losscope.monitor.gathering import Gathering
 from losscope.monitor.guard import Guard
-from losscope.monitor.measuring import Item, costly, scalars
 from losscope.monitor.precision import parameters_divisor, unscaling
 from losscope.monitor.record import Identity, MonitorRecord
 from losscope.monitor.schedule import ALWAYS, OFTEN, RARELY, Schedule, first_then_every, never
-from losscope.monitor.space import space
-from losscope.monitor.tapping import Call, Glance, Tap, tap
+from losscope.monitor.series import Line, Series
+from losscope.monitor.space import SpaceRows
+from losscope.monitor.tapping import Tap, tap
 from losscope.training.records import Row
-
-DECAY = 0.98
-"""Of the running intra-class variance, per step: it looks back about fifty steps."""
 
 TERMS = first_then_every(10, 25)
 """When terms are read: the first ten steps, then every 25th."""
 
+EARLY = 3
+"""First steps that are measured at once where in full, so that a run that goes wrong is told there; later ones wait."""
 
 WATCHED = 128
 """Latest steps that the doctor looks at."""
+
+KEPT = 10_000
+"""Lines that are kept in memory at least, where they are in a record too."""
 
 
 class Logger(Protocol):
@@ -59,12 +63,15 @@ class Monitor:
     criterion   tapped at once (`losscope.tap`); without it, call `step(embeddings, labels, loss=...)` yourself after
                 `embeddings.retain_grad()` and `backward()`
     out         folder of the record, which `losscope report` reads; without it rows are kept in memory alone
+    resume      `out` may hold an earlier part of this run: `load_state_dict` goes on in it; where no state is loaded the
+                run starts again, and so does its record
     loss, variant, seed, dataset, protocol, hyperparameters   what the run is called; see `Identity`
     steps       schedule of what is observed at all: the loss; `batch` of measuring embeddings and gradients, `terms` of
-                reading terms, `full` of what is costly
+                reading terms, `full` of what is costly; `describe`, of epochs, of describing embeddings in whole
     optimizer   measures the gradient norm of its parameters at each of its steps: no call is needed
     scaler      the GradScaler of mixed precision, by whose scale gradients are divided; False: there is none. Under float16
                 without a word about it gradients are not measured
+    gather      on several processes, each of which makes its monitor: what is measured of a batch is of the rows of all
     loggers     objects with `log(dict, step)` that get every step's scalars
     doctor      log what is wrong with the run (`losscope.doctor.watch`), once for each kind, as warnings of the logger
                 `losscope`, and keep it in `findings`
@@ -73,11 +80,12 @@ class Monitor:
     Measured for each step: loss. On `batch` steps, by default the first 64 and every 25th: share of rows with a gradient,
     the comparable share of samples that carry 90 % of the tangential gradient, norms, composition of the batch, its
     variance; on `terms` steps the native active ratio of terms; on `full` steps who gets the gradient (pull and push,
-    deciles of hardness, classes), effective rank. For each epoch: means over its measured steps, and geometry and
-    retrieval of the embeddings handed to `epoch`.
+    deciles of hardness, classes), effective rank. For each epoch: means over its measured steps, and of the embeddings
+    handed to `epoch` what `losscope.diagnose` says (limits: `losscope.monitor.space`).
 
     On several processes each has its own part of the batch: the first measures its own, writes, and says in the record
-    that it is rank 0 of N; the others watch nothing. Nothing is gathered.
+    that it is rank 0 of N; the others watch nothing. With `gather` the rows of all are brought together at measured steps,
+    as backward ends there, so schedules must be the same on all; the loss and the active ratio of terms stay the first's.
 
     A step is a call of the criterion with a backward: where gradients are accumulated, each part of a batch is one, its
     gradient is that of what `backward` was called on, and the parameters' norm belongs to the last of them.
@@ -88,6 +96,7 @@ class Monitor:
         criterion: Callable[..., Any] | None = None,
         *,
         out: str | Path | None = None,
+        resume: bool = False,
         loss: str | None = None,
         variant: str = "",
         seed: int = 0,
@@ -98,8 +107,10 @@ class Monitor:
         batch: Schedule = OFTEN,
         terms: Schedule = TERMS,
         full: Schedule = RARELY,
+        describe: Schedule = ALWAYS,
         optimizer: torch.optim.Optimizer | None = None,
         scaler: Any = None,
+        gather: bool = False,
         loggers: Iterable[Logger] = (),
         doctor: bool = True,
         strict: bool = False,
@@ -108,45 +119,38 @@ class Monitor:
         self.identity = Identity(loss or _name(criterion), variant, seed, dataset, protocol, given)
         self.loggers, self.scaler = tuple(loggers), scaler
         self.guarded = Guard(strict=strict)
-        self.lines: list[dict[str, Any]] = []  # of steps, as written
+        self.lines: list[Line] = []  # of steps, as written; with a record, the latest KEPT at least
         self.rows: list[Row] = []  # of epochs, as written
-        self.findings: list[Finding] = []  # of the doctor, each code once
+        self.findings: list[Finding] = []  # of the doctor, each code once, as last found
         self.count, self.epochs = 0, 0  # steps seen, epochs ended
-        self._steps, self._batch, self._terms, self._full, self._doctor = steps, batch, terms, full, doctor
-        self._buffer, self._sums = Buffer(), dict[tuple[str, int | None], tuple[float, int]]()
-        self._running: float | None = None
-        self._samples = 0
-        self._diverged_at: int | None = None
+        self._steps, self._batch, self._terms, self._full = steps, batch, terms, full
+        self._describe, self._doctor = describe, doctor
+        self._buffer, self._series = Buffer(), Series()
+        self._samples, self._ended_at = 0, 0
         self._call: Call | Glance | None = None
         self._norms: dict[str, Tensor] = {}
         self._taps: list[Any] = []
         self._closed = False
         self.process = _process()
-        if self.process[0] > 0:  # each would see its own part of a batch; one of them is enough, and writes
-            out, self.loggers, self._steps = None, (), never
-        self._record = MonitorRecord(Path(out), self.identity, resumed=False, process=self.process) if out else None
+        self.gathering = Gathering() if gather else None
+        if self.process[0] > 0:  # the first one writes, and without gathering the others have nothing to see
+            out, self.loggers = None, ()
+            self._steps = steps if gather else never
+        self._record, self._starts_again = self._opened(out, resume)
+        self._look_ahead()
         if criterion is not None:
             tap(criterion, self)
         if optimizer is not None:
             self._taps.append(optimizer.register_step_pre_hook(self._before_update))
 
-    # What taps ask for.
+    # What taps ask for. Of the step that comes: `observes`, whether it is observed at all; `measures`, whether more than
+    # its loss is kept; `reads_terms`, whether its terms are read.
 
-    @property
-    def observes(self) -> bool:
-        """Whether the step that comes is observed."""
-        return not self._closed and self._steps(self.count)
-
-    @property
-    def measures(self) -> bool:
-        """Whether more than the loss of the step that comes is kept."""
+    def _look_ahead(self) -> None:
         count = self.count
-        return self.observes and (self._batch(count) or self._full(count) or self._terms(count))
-
-    @property
-    def reads_terms(self) -> bool:
-        """Whether the terms of the step that comes are read."""
-        return self.observes and self._terms(self.count)
+        self.observes = not self._closed and self._steps(count)
+        self.reads_terms = self.observes and self._terms(count)
+        self.measures = self.observes and (self.reads_terms or self._batch(count) or self._full(count))
 
     def unscaling(self, embeddings: Tensor) -> Callable[[Tensor], Tensor] | None:
         """How a gradient that backward brings to `embeddings` becomes that of the loss; None: it is not measured."""
@@ -167,9 +171,14 @@ class Monitor:
         own = {id(one) for watching in self._taps if isinstance(watching, Tap) for one in watching.own_parameters}
         return [one for one in parameters if id(one) not in own]
 
-    def expect(self, call: Call | Glance) -> None:
+    def expect(self, call: Call | Glance | None) -> None:
         """A criterion was called; its gradient comes with backward."""
         self._call = call
+
+    @property
+    def diverged_at(self) -> int | None:
+        """The first step whose loss or gradient was not finite, as far as steps are measured."""
+        return self._series.diverged_at
 
     # What a training loop calls.
 
@@ -202,9 +211,10 @@ class Monitor:
             call: Call | Glance
             if self.measures:
                 parts = (embeddings,)
-                call = Call(Batch(parts, labels_of(parts, labels)), self.unscaling(embeddings))
+                batch = Batch(parts, labels_of(parts, labels), labels is not None)
+                call = Call(batch, self.unscaling(embeddings), self.gathering)
             else:
-                call = Glance(len(embeddings))
+                call = Glance(embeddings.numel() // embeddings.shape[-1])
                 embeddings.register_hook(call.came)  # type: ignore[no-untyped-call]
             call.loss = loss.detach().reshape(()) if loss is not None else None
             self._call = call
@@ -221,59 +231,69 @@ class Monitor:
         self._call = None
         if not call.is_complete:
             return
-        norms, self._norms = self._norms, {}
-        if isinstance(call, Glance):
-            self._samples += call.samples
-            if call.loss is not None and self._steps(self.count):
-                self._buffer.add(Step(self.count, self.epochs + 1, loss=call.loss, scalars=norms))
-            self.count += 1
-            return
-        found = Step(
-            self.count,
-            self.epochs + 1,
-            call.batch.embeddings,
-            call.gradient,
-            call.batch.labels,
-            call.loss,
-            full=self._full(self.count),
-            scalars={**call.scalars, **norms},
-        )
-        self.count += 1
-        self._samples += len(call.batch.embeddings)
-        self._buffer.add(found)
-        if found.full or self._buffer.is_full:
-            self.flush()
+        self._samples += call.samples
+        step, self.count = self.count, self.count + 1
+        norms, buffer = self._norms, self._buffer
+        if self.observes and not self.process[0]:
+            full = False
+            if type(call) is Call:
+                full = self._full(step)
+                buffer.add(Step(step, *call.rows, call.loss, full, {**call.scalars, **norms}))
+            elif norms:
+                buffer.add(Step(step, loss=call.loss, scalars=norms))
+            elif call.loss is not None:
+                buffer.losses.append((step, call.loss))
+            if (full and step < EARLY) or buffer.is_full:
+                self.flush()
+        if norms:
+            self._norms = {}
+        self._look_ahead()
 
     def flush(self) -> None:
         """Measure and write the steps that wait."""
-        lines = self._measured(self._buffer.empty())
+        steps, losses = self._buffer.empty()
+        if not steps and not losses:
+            return
+        # A scaler tries scales until gradients overflow, and skips such steps: that is how it works.
+        judged = ("loss",) if self.scaler else ("loss", "gradient_norm_embedding")
+        before = self._series.diverged_at
+        lines = self._series.lines(self.epochs + 1, steps, losses, judged)
+        if before is None and self._series.diverged_at is not None:
+            told = "step %d: the loss or its gradient is not finite"
+            logging.getLogger("losscope").warning(told, self._series.diverged_at)
         self.lines += lines
-        if self._record is not None and lines:
-            self._record.append(self.epochs + 1, (), lines)
-        if self._doctor and lines:
-            self._consult()
+        self._write(self.epochs + 1, (), lines)
+        for line in lines if self.loggers else ():
+            values = {name: one[0] for name, one in line.items() if isinstance(one, list) and math.isfinite(one[0])}
+            for logger in self.loggers:
+                logger.log(values, line["step"])
+        if self._doctor:
+            criterion = next((one.criterion for one in self._taps if isinstance(one, Tap)), None)
+            self._tell(watch(self.lines[-WATCHED:], criterion, scaled=bool(self.scaler)))
+        if self._record is not None and len(self.lines) > 2 * KEPT:
+            del self.lines[:-KEPT]
 
-    def epoch(
-        self, embeddings: Tensor | None = None, labels: Tensor | None = None, *, split: str = "heldout"
-    ) -> dict[str, float]:
+    def epoch(self, embeddings: Any = None, labels: Any = None, *, split: str = "heldout") -> dict[str, float]:
         """End of an epoch, with embeddings (samples, dim) and labels (samples,) of a split; before the first step it
-        measures the untrained model, as epoch 0. Returns what was measured of the embeddings, scalars by name."""
-        found: dict[str, float] = {}
+        measures the untrained model, as epoch 0, and called again before the next step one more split of the same epoch.
+
+        Returns what was measured of the embeddings, scalars by name; on the first process alone, which is handed the
+        whole split."""
         with self.guarded:
             self.settle()
             self.flush()
-            ended = self.epochs + 1 if self.count else 0
-            rows: list[Row] = [(0, None, ended, *place, total / n) for place, (total, n) in self._sums.items()]
-            if embeddings is not None:
-                if labels is None:
-                    raise InvalidInput("monitor.epoch got embeddings and no labels; expected one label for each row")
-                measured = list(space(split, ended, embeddings.detach(), labels))
+        ended = self.epochs + 1 if self.count > self._ended_at else self.epochs
+        rows = self._series.means(ended)
+        found: dict[str, float] = {}
+        if embeddings is not None and not self.process[0]:
+            with self.guarded:
+                measured = self._measured(split, ended, embeddings, labels)
                 rows += measured
                 found = {name: value for *_, name, item, value in measured if item is None and value is not None}
-            self._sums, self.epochs = {}, ended
-            self.rows += rows
-            if self._record is not None:
-                self._record.append(ended, rows)
+        self.epochs, self._ended_at = ended, self.count
+        self.rows += rows
+        with self.guarded:
+            self._write(ended, rows)
             for logger in self.loggers if found else ():
                 logger.log({f"{split}/{name}": value for name, value in found.items()}, self.count)
         return found
@@ -285,9 +305,10 @@ class Monitor:
         with self.guarded:
             self.settle()
             self.flush()
-            if self._sums:
+            if self._series.has_means:
                 self.epoch()
         self._closed = True
+        self._look_ahead()
         for watching in self._taps:
             watching.remove()
         if self._record is not None:
@@ -296,8 +317,8 @@ class Monitor:
                     epochs=self.epochs,
                     steps=self.count,
                     samples=self._samples,
-                    status="done" if self._diverged_at is None else "diverged",
-                    diverged_at=self._diverged_at,
+                    status="done" if self._series.diverged_at is None else "diverged",
+                    diverged_at=self._series.diverged_at,
                 )
 
     def __enter__(self) -> Monitor:
@@ -318,22 +339,43 @@ class Monitor:
         return {
             "count": self.count,
             "epochs": self.epochs,
-            "sums": [[*place, *sums] for place, sums in self._sums.items()],
-            "running": self._running,
+            "ended_at": self._ended_at,
             "samples": self._samples,
-            "diverged_at": self._diverged_at,
+            **self._series.state_dict(),
             "out": str(self._record.folder) if self._record else None,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where `state` was taken: in its folder, whose later lines are cut, unless this monitor has its own."""
+        """Go on where `state` was taken: in this monitor's record (`resume`), else in that of `state`, whose later lines
+        are cut: they are trained again."""
         self.count, self.epochs = state["count"], state["epochs"]
-        self._sums = {(name, item): (total, n) for name, item, total, n in state["sums"]}
-        self._running, self._samples = state["running"], state["samples"]
-        self._diverged_at = state["diverged_at"]
+        self._samples, self._ended_at = state["samples"], state.get("ended_at", 0)
+        self._series.load_state_dict(state)
+        self._look_ahead()
         if self._record is None and state["out"] is not None and self.process[0] == 0:
-            self._record = MonitorRecord(Path(state["out"]), self.identity, resumed=True, process=self.process)
+            self._record, self._starts_again = self._opened(state["out"], resume=True)
+        if self._starts_again and self._record is not None:
             self._record.cut(self.count, self.epochs)
+            self._starts_again = False
+
+    def _opened(self, out: str | Path | None, resume: bool) -> tuple[MonitorRecord | None, bool]:
+        """The record, and whether there is something in it that is trained again."""
+        if out is None:
+            return None, False
+        folder = Path(out)
+        before = resume and folder.is_dir() and any(folder.iterdir())
+        record = MonitorRecord(
+            folder, self.identity, resumed=before, process=self.process, gathers=self.gathering is not None
+        )
+        return record, before
+
+    def _write(self, epoch: int, rows: Sequence[Row], lines: Sequence[Line] = ()) -> None:
+        if self._record is None:
+            return
+        if self._starts_again:
+            self._record.cut(0, -1)
+            self._starts_again = False
+        self._record.append(epoch, rows, lines)
 
     # Measuring.
 
@@ -347,18 +389,20 @@ class Monitor:
         points = embeddings.detach()
         call: Call | Glance
         if self.measures:
-            call = Call(Batch((points,), labels_of((points,), labels)), self.unscaling(points))
+            batch = Batch((points,), labels_of((points,), labels), labels is not None)
+            call = Call(batch, self.unscaling(points), self.gathering)
         else:
-            call = Glance(len(points))
+            call = Glance(points.numel() // points.shape[-1])
         call.came(embeddings.grad.detach())
         call.loss = loss.detach().reshape(()) if loss is not None else None
         return call
 
     def _before_update(self, optimizer: torch.optim.Optimizer, arguments: Any, keywords: Any) -> None:
+        if not isinstance(self._call, Call) or self.process[0]:
+            return
         with self.guarded:
-            if isinstance(self._call, Call):
-                trained = (one for group in optimizer.param_groups for one in group["params"])
-                self._measure_parameters(self.encoders_of(trained), optimizer)
+            trained = (one for group in optimizer.param_groups for one in group["params"])
+            self._measure_parameters(self.encoders_of(trained), optimizer)
 
     @torch.no_grad()
     def _measure_parameters(self, parameters: Iterable[Tensor], optimizer: torch.optim.Optimizer | None = None) -> None:
@@ -371,59 +415,30 @@ class Monitor:
             norms = norms / divisor
         self._norms = {"gradient_norm": norms.square().sum().sqrt(), "gradient_norm_tensor_mean": norms.mean()}
 
-    def _measured(self, steps: list[Step]) -> list[dict[str, Any]]:
-        """The lines of steps; the only place that reads values from a device."""
-        measured: dict[int, dict[str, float]] = {}
-        for group in alike(steps):
-            found, scheduled = scalars(group), {name for step in group for name in step.scalars}
-            columns = torch.stack(list(found.values())).T.tolist() if found else [[] for _ in group]
-            for step, column in zip(group, columns, strict=True):
-                measured[step.step] = {
-                    name: value
-                    for name, value in zip(found, column, strict=True)
-                    if name not in scheduled or name in step.scalars
-                }
-        lines = []
-        for step in steps:
-            values = measured[step.step]
-            items: list[Item] = []
-            if step.full:
-                more, items = costly(step)
-                values |= more
-            unbiased = values.pop("intra_class_variance_batch_unbiased", math.nan)
-            if math.isfinite(unbiased):
-                before = unbiased if self._running is None else self._running
-                self._running = DECAY * before + (1 - DECAY) * unbiased
-            if self._running is not None:
-                values["intra_class_variance_running"] = self._running
-            self._judge(step, values)
-            scalar = ((name, None, value) for name, value in values.items())
-            for name, item, value in (*scalar, *((one.diagnostic, one.item, one.value) for one in items)):
-                if math.isfinite(value):
-                    total, count = self._sums.get((name, item), (0.0, 0))
-                    self._sums[name, item] = total + value, count + 1
-            for logger in self.loggers:
-                logger.log({name: value for name, value in values.items() if math.isfinite(value)}, step.step)
-            lines.append({"epoch": step.epoch, "step": step.step, **{name: [value] for name, value in values.items()}})
-        return lines
+    def _measured(self, split: str, epoch: int, embeddings: Any, labels: Any) -> list[Row]:
+        """Rows of a split's embeddings."""
+        if labels is None:
+            raise InvalidInput("monitor.epoch got embeddings and no labels; expected one label for each row")
+        space = SpaceRows(split, epoch, embeddings, labels)
+        rows = [*space.variance(), *space.retrieved()]
+        if self._describe(epoch):
+            rows += space.described()
+        if self._doctor and space.geometry is not None:
+            self._tell(look(space.geometry, f"epoch {epoch}, {split}"))
+        return rows
 
-    def _consult(self) -> None:
-        """Log what the latest steps show to be wrong, once for each code."""
-        criterion = next((one.criterion for one in self._taps if isinstance(one, Tap)), None)
-        known = {one.code for one in self.findings}
-        for found in watch(self.lines[-WATCHED:], criterion, scaled=bool(self.scaler)):
-            if found.code not in known:
-                self.findings.append(found)
-                logging.getLogger("losscope").warning("%s", found)
-
-    def _judge(self, step: Step, values: Mapping[str, float]) -> None:
-        """The first step whose loss or gradient is not finite."""
-        # A scaler tries scales until gradients overflow, and skips such steps: that is how it works.
-        judged = ("loss",) if self.scaler else ("loss", "gradient_norm_embedding")
-        wrong = any(not math.isfinite(values.get(name, 0.0)) for name in judged)
-        if wrong and self._diverged_at is None:
-            self._diverged_at = step.step
-            logging.getLogger("losscope").warning("step %d: the loss or its gradient is not finite", step.step)
+    def _tell(self, found: Iterable[Finding]) -> None:
+        """Keep findings, and log each code once."""
+        known = {one.code: place for place, one in enumerate(self.findings)}
+        for one in found:
+            if one.code in known:
+                self.findings[known[one.code]] = one
+                continue
+            self.findings.append(one)
+            level = logging.WARNING if one.outcome == "issue" else logging.INFO
+            logging.getLogger("losscope").log(level, "%s", one)
+        if self._record is not None and len(self.findings) > len(known):
+            self._record.say(self.findings)
 
 
 def _name(criterion: object) -> str:

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from losscope.doctor.finding import Finding
 from losscope.errors import InvalidInput
 from losscope.files import line_of, make_folder, read_lines, remove, write_bytes, write_json
+from losscope.monitor.space import LIMITS
 from losscope.study import digest
 from losscope.table import SCHEMA_VERSION, RunRecord, Status, has_ended, is_sealed, read_measurements
 from losscope.training.records import EPOCHS, STEPS, GroupRecord, Row
@@ -33,15 +35,30 @@ class Identity:
 class MonitorRecord:
     """Files of one run, written as it goes; a killed run's folder stays readable up to the last written step."""
 
-    def __init__(self, folder: Path, identity: Identity, *, resumed: bool, process: tuple[int, int] = (0, 1)) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        identity: Identity,
+        *,
+        resumed: bool,
+        process: tuple[int, int] = (0, 1),
+        gathers: bool = False,
+    ) -> None:
         if not resumed and folder.is_dir() and any(folder.iterdir()):
             raise InvalidInput(
-                f"{folder} is not empty; give each monitored run a folder of its own, or resume: "
-                "monitor.load_state_dict(...) with out=None, which goes on in the folder that the state names"
+                f"{folder} is not empty; give each monitored run a folder of its own, or resume what is in it: "
+                "Monitor(..., resume=True), then monitor.load_state_dict(...) with the state of your checkpoint"
             )
-        self.folder, self.identity, self.process = folder, identity, process
+        self.folder, self.identity, self.process, self.gathers = folder, identity, process, gathers
         self.started = time.time()
+        self._epochs, self._findings = 1, list[Mapping[str, Any]]()
         run = digest({"monitored": str(folder.resolve()), "loss": identity.loss, "seed": identity.seed})
+        others = [path.name for path in (folder / "groups").glob("*") if path.name != run] if resumed else []
+        if others or (resumed and not (folder / "groups").is_dir()):
+            raise InvalidInput(
+                f"{folder} holds {'the record of another run or loss' if others else 'no monitored run'}; expected that of "
+                f"{identity.loss}, seed {identity.seed}, which is resumed: give this run a folder of its own"
+            )
         try:
             make_folder(folder)
             self._group = GroupRecord(
@@ -57,20 +74,20 @@ class MonitorRecord:
                     "data_fingerprints": ["monitored"],
                 },
             )
-            self._describe(epochs=1)
+            self._describe()
         except OSError as error:
             raise InvalidInput(
                 f"can't write to {folder} ({error.strerror}); choose a folder that can be written"
             ) from error
 
-    def _describe(self, epochs: int) -> None:
+    def _describe(self) -> None:
         of = self.identity
         loss = {"name": of.loss, "variant": of.variant, **of.hyperparameters}
         study = {
             "seeds": [of.seed],
             "name": self.folder.name or "monitored",
             "data": [{"name": of.dataset}],
-            "protocol": [{"name": of.protocol, "epochs": max(epochs, 1)}],
+            "protocol": [{"name": of.protocol, "epochs": max(self._epochs, 1)}],
             "loss": [loss],
         }
         write_json(self.folder / "study.json", {"schema": SCHEMA_VERSION, **study})
@@ -80,7 +97,10 @@ class MonitorRecord:
                 "schema": SCHEMA_VERSION,
                 "study": study,
                 "monitored": True,
-                "process": f"rank {self.process[0]} of {self.process[1]}",
+                "process": f"rank {self.process[0]} of {self.process[1]}"
+                + (", the rows of all" if self.gathers else ""),
+                "limits": LIMITS,
+                "findings": self._findings,
                 "data": {},
                 "invocations": [
                     {
@@ -93,6 +113,13 @@ class MonitorRecord:
                 ],
             },
         )
+
+    def say(self, findings: Sequence[Finding]) -> None:
+        """Keep what the doctor has found so far."""
+        self._findings = [
+            {"code": one.code, "outcome": one.outcome, "evidence": list(one.evidence)} for one in findings
+        ]
+        self._describe()
 
     def append(self, epoch: int, rows: Sequence[Row], steps: Sequence[Mapping[str, Any]] = ()) -> None:
         """Add rows of an epoch and lines of steps."""
@@ -123,7 +150,8 @@ class MonitorRecord:
 
     def finish(self, *, epochs: int, steps: int, samples: int, status: Status, diverged_at: int | None) -> None:
         """Turn the lines into tables; the run counts as ended from here on."""
-        self._describe(epochs)
+        self._epochs = epochs
+        self._describe()
         of = self.identity
         self._group.finish(
             [

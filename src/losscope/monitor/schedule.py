@@ -27,8 +27,8 @@ def first_then_every(first: int, steps: int) -> Schedule:
     >>> [step for step in range(9) if first_then_every(3, 4)(step)]
     [0, 1, 2, 4, 8]
     """
-    regular = every(steps)
-    return lambda step: step < first or regular(step)
+    every(steps)  # raises
+    return lambda step: step < first or step % steps == 0
 
 
 def never(step: int) -> bool:

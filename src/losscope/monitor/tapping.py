@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from losscope.errors import InvalidInput
-from losscope.monitor.batch import Batch, batch_of, flat, labels_of
-from losscope.monitor.terms import Reader, Reduced, Scalars, reader_of
+from losscope.monitor.batch import Batch, batch_of, labels_of
+from losscope.monitor.call import Call, Glance
+from losscope.monitor.terms import catcher_of, reader_of
 
 if TYPE_CHECKING:
     from losscope.monitor.monitor import Monitor
@@ -22,86 +23,28 @@ if TYPE_CHECKING:
 Tapped = TypeVar("Tapped", bound=Callable[..., Any])
 
 
-class Glance:
-    """One call of a criterion in training of which the loss is all that is kept, and whether backward came."""
-
-    __slots__ = ("is_complete", "loss", "samples")
-
-    def __init__(self, samples: int) -> None:
-        self.is_complete = False
-        self.loss: Tensor | None = None
-        self.samples = samples
-
-    def came(self, gradient: Tensor) -> None:
-        """Backward has brought this."""
-        self.is_complete = True
-
-
-class Call:
-    """One call of a criterion in training: embeddings, labels, loss, activity, and gradients once backward has run.
-
-    `unscaled` turns a gradient as backward brings it into that of the loss; None: there is no telling, so gradients
-    are not kept.
-    """
-
-    def __init__(self, batch: Batch, unscaled: Callable[[Tensor], Tensor] | None) -> None:
-        self.batch = batch
-        self.loss: Tensor | None = None
-        self.scalars: Scalars = {}
-        self._unscaled = unscaled
-        self._came = False
-        self._gradients: list[Tensor | None] = [None] * len(batch.parts)
-        for place, part in enumerate(batch.parts):
-            if part.requires_grad:
-                part.register_hook(self._keeper(place))  # type: ignore[no-untyped-call]
-
-    def _keeper(self, place: int) -> Callable[[Tensor], None]:
-        def keep(gradient: Tensor) -> None:
-            self._came = True
-            if self._unscaled is None:
-                return
-            mine = self._unscaled(gradient.detach())
-            before = self._gradients[place]
-            self._gradients[place] = mine if before is None else before + mine
-
-        return keep
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether backward has brought any gradient."""
-        return self._came
-
-    @property
-    def gradient(self) -> Tensor | None:
-        """∂L/∂Z of all rows (samples, dim); parts that got none have 0. None before backward, and where its scale is
-        not known."""
-        if not self._came or self._unscaled is None:
-            return None
-        pairs = zip(self._gradients, self.batch.parts, strict=True)
-        return flat([torch.zeros_like(part) if one is None else one for one, part in pairs])
-
-    def came(self, gradient: Tensor) -> None:
-        """Backward was run outside: this is what it brought to the one part."""
-        self._came = True
-        if self._unscaled is not None:
-            self._gradients = [self._unscaled(gradient.clone())]
-
-
 class Tap:
     """Watches one criterion for a monitor until it is removed."""
 
     def __init__(self, criterion: Callable[..., Any], monitor: Monitor) -> None:
         self.criterion, self.monitor = criterion, monitor
-        self._reader: Reader | None = reader_of(criterion)
-        self._reduced = Reduced(criterion) if isinstance(criterion, nn.Module) else None
+        self._reader, self._catcher = reader_of(criterion), catcher_of(criterion)
         self._hooks: list[Any] = []
-        self._call: Call | Glance | None = None
+        self._listens: Callable[[], bool] = torch.is_grad_enabled
+        self._sees = False  # the call that runs
+        self._call: Call | None = None
         self._encoded: list[Tensor] | None = None
+        self._encodes_itself = False
         if isinstance(criterion, nn.Module):
             self._hooks.append(criterion.register_forward_pre_hook(self._before, with_kwargs=True))
             self._hooks.append(criterion.register_forward_hook(self._after, with_kwargs=True))
             if self._encoder is not None:
+                self._encodes_itself = True
                 self._hooks.append(self._encoder.register_forward_hook(self._encodes))
+
+    def __reduce__(self) -> tuple[Callable[[], Tap], tuple[()]]:
+        """Copied or saved with its criterion, it hears nothing: a copy's calls are no steps of this run."""
+        return deaf, ()
 
     @property
     def _encoder(self) -> nn.Module | None:
@@ -121,8 +64,8 @@ class Tap:
         """Take the hooks away."""
         for hook in self._hooks:
             hook.remove()
-        if self._reduced is not None:
-            self._reduced.remove()
+        if self._catcher is not None:
+            self._catcher.remove()
 
     def wrapped(self) -> Callable[..., Any]:
         """A plain function that does what the criterion does, watched."""
@@ -137,59 +80,77 @@ class Tap:
         watched.untapped = self.criterion  # type: ignore[attr-defined]  # for who wants to call it unseen
         return watched
 
+    # These two run at every step: each call and each attribute in them counts.
+
     def _before(self, module: nn.Module | None, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> None:
-        self._call = self._encoded = None
-        if not torch.is_grad_enabled():
+        self._sees = self._listens()
+        if not self._sees:
             return
-        with self.monitor.guarded:
-            self.monitor.settle()
-            if _features(arguments):
+        monitor = self.monitor
+        try:
+            monitor.settle()
+            if monitor.measures:
+                self._call = None
+                if _features(arguments):
+                    self._encoded = []
+                else:
+                    self._call = self._watched(batch_of(arguments, keywords))
+                if monitor.reads_terms and self._catcher is not None:
+                    self._catcher.arm()
+            elif self._encodes_itself and _features(arguments):
                 self._encoded = []
-            elif not self.monitor.measures:
-                self._call = _glanced((*arguments, *keywords.values()))
-            else:
-                self._call = self._watched(batch_of(arguments, keywords))
-                if self._reduced and self.monitor.reads_terms:
-                    self._reduced.arm()
+        except Exception as error:
+            monitor.guarded.met(error)
 
     def _after(
         self, module: nn.Module | None, arguments: tuple[Any, ...], keywords: Mapping[str, Any], loss: Any
     ) -> None:
-        with self.monitor.guarded:
-            if self._encoded:
-                self._call = self._called_by(self._encoded, (*arguments, *keywords.values()))
-            self._encoded = None
-            call, self._call = self._call, None
-            if call is None:
-                return
-            if isinstance(loss, Tensor) and loss.numel() == 1:
-                call.loss = loss.detach().reshape(())
-            if isinstance(call, Call) and self.monitor.reads_terms:
-                if self._reduced:
-                    call.scalars |= self._reduced.take()
-                if self._reader:
-                    call.scalars |= self._reader(arguments, keywords)
-            self.monitor.expect(call)
+        if not self._sees:
+            return
+        monitor = self.monitor
+        try:
+            if monitor.measures:
+                call = self._call if self._encoded is None else self._encoded_call((*arguments, *keywords.values()))
+                if call is not None:
+                    self._complete(call, arguments, keywords, loss)
+                    monitor.expect(call)
+            else:
+                given = (*arguments, *keywords.values()) if keywords else arguments
+                monitor.expect(_glanced(self._encoded or given, loss))
+        except Exception as error:
+            monitor.guarded.met(error)
+        finally:
+            self._call = self._encoded = None
+
+    def _complete(self, call: Call, arguments: tuple[Any, ...], keywords: Mapping[str, Any], loss: Any) -> None:
+        if isinstance(loss, Tensor) and loss.numel() == 1:
+            call.loss = loss.detach().reshape(())
+        if self.monitor.reads_terms:
+            if self._catcher is not None:
+                call.scalars |= self._catcher.take()
+            if self._reader is not None:
+                call.scalars |= self._reader(arguments, keywords)
 
     def _encodes(self, module: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
         found = output.get("sentence_embedding") if isinstance(output, Mapping) else output
         if self._encoded is not None and isinstance(found, Tensor) and found.ndim == 2 and found.requires_grad:
             self._encoded.append(found)
 
-    def _called_by(self, encoded: list[Tensor], given: Iterable[Any]) -> Call | Glance | None:
+    def _encoded_call(self, given: Iterable[Any]) -> Call | None:
         """A call of a loss of sentence-transformers, which got sentences and has encoded them."""
-        if not self.monitor.measures:
-            return _glanced(encoded)
+        encoded = self._encoded
+        if not encoded:
+            return None
         beside = next((one for one in given if isinstance(one, Tensor)), None)
         whole = beside if beside is not None and not beside.is_floating_point() else None
         # One part with a label for each row has classes; several parts are matched rows, whatever stands beside.
         labels = labels_of(encoded, whole if len(encoded) == 1 else None)
-        return self._watched(Batch(tuple(encoded), labels))
+        return self._watched(Batch(tuple(encoded), labels, len(encoded) == 1 and whole is not None))
 
     def _watched(self, batch: Batch) -> Call | None:
         if not any(part.requires_grad for part in batch.parts):
             return None
-        return Call(batch, self.monitor.unscaling(batch.parts[0]))
+        return Call(batch, self.monitor.unscaling(batch.parts[0]), self.monitor.gathering)
 
 
 def tap(criterion: Tapped, monitor: Monitor) -> Tapped:
@@ -205,14 +166,33 @@ def tap(criterion: Tapped, monitor: Monitor) -> Tapped:
     return criterion if isinstance(criterion, nn.Module) else watching.wrapped()  # type: ignore[return-value]
 
 
-def _glanced(given: Iterable[Any]) -> Glance | None:
-    """The first of the arguments that a gradient will come to."""
+def deaf() -> Tap:
+    """The tap of a copied criterion."""
+    found = object.__new__(Tap)
+    found._listens, found._encoded = _never, None
+    return found
+
+
+def _never() -> bool:
+    return False
+
+
+def _glanced(given: Iterable[Any], loss: Any) -> Glance | None:
+    """What is left of a call: its rows and its loss, and whether backward comes to it."""
+    samples, point = 0, None
     for one in given:
-        if isinstance(one, Tensor) and one.requires_grad:
-            glance = Glance(one.shape[0])
-            one.register_hook(glance.came)  # type: ignore[no-untyped-call]
-            return glance
-    return None
+        if isinstance(one, Tensor) and one.requires_grad and one.dim() > 1:
+            samples, point = samples + one.numel() // one.size(-1), one
+    if point is None:
+        return None
+    node = loss.grad_fn if isinstance(loss, Tensor) else None
+    if node is None or loss.numel() != 1:
+        glance = Glance(samples)
+        point.register_hook(glance.came)  # type: ignore[no-untyped-call]
+        return glance
+    glance = Glance(samples, loss.detach() if loss.dim() == 0 else loss.detach().reshape(()))
+    node.register_prehook(glance.came)  # cheaper than a hook on a tensor
+    return glance
 
 
 def _features(arguments: tuple[Any, ...]) -> bool:

@@ -1,7 +1,7 @@
 """The active ratio of a criterion's terms, read where the terms are: before they are reduced.
 
-    losscope.Criterion             its terms, computed once more without a graph
-    pytorch-metric-learning        what the loss hands to its reducer, caught there: nothing is computed twice
+    losscope.Criterion             its terms, caught as it computes them
+    pytorch-metric-learning        what the loss hands to its reducer, caught there
     torch.nn                       TripletMarginLoss, TripletMarginWithDistanceLoss, CosineEmbeddingLoss, by their formulas
     anything else                  has no terms to see: the row-level ratio (`active_rows`) is all there is
 
@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from losscope.criterion import Criterion
 from losscope.diagnostics import active_ratio, active_ratio_negative, active_ratio_positive
 from losscope.diagnostics.greediness import ACTIVE_ABOVE
-from losscope.types import LossTerms, Pairs
+from losscope.types import LossTerms, Pairs, Tuples
 
 Scalars = dict[str, Tensor]
 """Diagnostic -> its value for one step, ()."""
@@ -31,23 +31,11 @@ Reader = Callable[[Sequence[Any], Mapping[str, Any]], Scalars]
 
 def reader_of(criterion: object) -> Reader | None:
     """How to read the terms of a criterion from its arguments; None where that is not known."""
-    if isinstance(criterion, Criterion):
-        return lambda arguments, keywords: _of_ours(criterion, *arguments, **keywords)
     if isinstance(criterion, nn.TripletMarginLoss | nn.TripletMarginWithDistanceLoss):
         return lambda arguments, keywords: _of_triplets(criterion, *arguments, **keywords)
     if isinstance(criterion, nn.CosineEmbeddingLoss):
         return lambda arguments, keywords: _of_cosines(criterion, *arguments, **keywords)
     return None
-
-
-@torch.no_grad()
-def _of_ours(criterion: Criterion, embeddings: Tensor, labels: Tensor) -> Scalars:
-    terms, tuples = criterion.terms(embeddings.detach(), labels)
-    found = {"active_ratio": active_ratio(terms)}
-    if isinstance(tuples, Pairs):
-        found["active_ratio_positive"] = active_ratio_positive(terms, tuples.same)
-        found["active_ratio_negative"] = active_ratio_negative(terms, tuples.same)
-    return found
 
 
 @torch.no_grad()
@@ -94,6 +82,53 @@ def _ratio(values: Tensor) -> Tensor:
     return active_ratio(LossTerms(values, torch.ones_like(values, dtype=torch.bool)))
 
 
+def catcher_of(criterion: object) -> Terms | Reduced | None:
+    """What catches terms inside of a criterion, between `arm` and `take`; None where there is nothing to catch, and
+    where it is compiled: what is caught would be compiled again."""
+    if not isinstance(criterion, nn.Module) or hasattr(criterion, "_orig_mod"):
+        return None
+    ours = next((part for part in criterion.modules() if isinstance(part, Criterion)), None)
+    if ours is not None:
+        return Terms(ours)
+    return Reduced(criterion) if any(_reducer(part) is not None for part in criterion.modules()) else None
+
+
+class Terms:
+    """Catches the terms that a `losscope.Criterion` computes: its method `terms` is stood in for, during one call."""
+
+    def __init__(self, criterion: Criterion) -> None:
+        self._criterion = criterion
+        self._found: tuple[LossTerms, Tuples] | None = None
+
+    def arm(self) -> None:
+        """Catch the next call."""
+        self._found = None
+        vars(self._criterion)["terms"] = self._caught
+
+    def take(self) -> Scalars:
+        """The activity of what was caught; nothing is caught from now on."""
+        self.remove()
+        found, self._found = self._found, None
+        if found is None:
+            return {}
+        terms, tuples = found
+        terms = LossTerms(terms.values.detach(), terms.valid)
+        activity = {"active_ratio": active_ratio(terms)}
+        if isinstance(tuples, Pairs):
+            activity["active_ratio_positive"] = active_ratio_positive(terms, tuples.same)
+            activity["active_ratio_negative"] = active_ratio_negative(terms, tuples.same)
+        return activity
+
+    def remove(self) -> None:
+        """Leave the criterion as it was."""
+        vars(self._criterion).pop("terms", None)
+
+    def _caught(self, embeddings: Tensor, labels: Tensor) -> tuple[LossTerms, Tuples]:
+        self.remove()  # also where the call fails
+        self._found = self._criterion.terms(embeddings, labels)
+        return self._found
+
+
 class Reduced:
     """Catches what losses of pytorch-metric-learning hand to their reducers, between `arm` and `take`."""
 
@@ -102,9 +137,6 @@ class Reduced:
         self._hooks = [one.register_forward_pre_hook(self._caught, with_kwargs=True) for one in reducers.values()]
         self._armed = False
         self._found: list[Mapping[str, Any]] = []
-
-    def __bool__(self) -> bool:
-        return bool(self._hooks)
 
     def arm(self) -> None:
         """Catch from now on."""

@@ -1,0 +1,90 @@
+"""One call of a criterion in training: what is kept of it until backward has brought its gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from losscope.monitor.batch import Batch, flat
+from losscope.monitor.gathering import Gathering
+from losscope.monitor.terms import Scalars
+
+
+class Glance:
+    """A call of which the loss is all that is kept, and whether backward came."""
+
+    __slots__ = ("is_complete", "loss", "samples")
+
+    def __init__(self, samples: int, loss: Tensor | None = None) -> None:
+        self.is_complete = False
+        self.loss = loss  # () without a graph
+        self.samples = samples
+
+    def came(self, gradient: object) -> None:
+        """Backward has come by."""
+        self.is_complete = True
+
+
+class Call:
+    """A call with embeddings, labels, loss, activity, and gradients once backward has run.
+
+    `unscaled` turns a gradient as backward brings it into that of the loss; None: there is no telling, so gradients
+    are not kept. With `gathering`, the rows of all processes are brought together as backward ends.
+    """
+
+    def __init__(
+        self, batch: Batch, unscaled: Callable[[Tensor], Tensor] | None, gathering: Gathering | None = None
+    ) -> None:
+        self.batch = batch
+        self.loss: Tensor | None = None
+        self.scalars: Scalars = {}
+        self.samples = sum(part.numel() // part.shape[-1] for part in batch.parts)
+        self.is_complete = False
+        self._unscaled, self._gathering = unscaled, gathering
+        self._gradients: list[Tensor | None] = [None] * len(batch.parts)
+        self._rows: tuple[Tensor, Tensor | None, Tensor | None] | None = None  # of all processes
+        for place, part in enumerate(batch.parts):
+            if part.requires_grad:
+                part.register_hook(self._keeper(place))  # type: ignore[no-untyped-call]
+
+    @property
+    def rows(self) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Embeddings (samples, dim), ∂L/∂Z and labels of all rows. A part that got no gradient has 0; there is none
+        where its scale is not known."""
+        if self._rows is not None:
+            return self._rows
+        return self.batch.embeddings, self._gradient, self.batch.labels
+
+    def came(self, gradient: Tensor) -> None:
+        """Backward was run outside: this is what it brought to the one part."""
+        self.is_complete = True
+        if self._unscaled is not None:
+            self._gradients = [self._unscaled(gradient.clone())]
+        if self._gathering is not None:
+            self._gather()
+
+    def _keeper(self, place: int) -> Callable[[Tensor], None]:
+        def keep(gradient: Tensor) -> None:
+            if self._gathering is not None and not self.is_complete:  # as DistributedDataParallel ends its backward
+                torch.autograd.Variable._execution_engine.queue_callback(self._gather)
+            self.is_complete = True
+            if self._unscaled is None:
+                return
+            mine = self._unscaled(gradient.detach())
+            before = self._gradients[place]
+            self._gradients[place] = mine if before is None else before + mine
+
+        return keep
+
+    @property
+    def _gradient(self) -> Tensor | None:
+        if not self.is_complete or self._unscaled is None:
+            return None
+        pairs = zip(self._gradients, self.batch.parts, strict=True)
+        return flat([torch.zeros_like(part) if one is None else one for one, part in pairs])
+
+    def _gather(self) -> None:
+        assert self._gathering is not None
+        self._rows = self._gathering.all_rows(self.batch, self._gradient)
