@@ -105,6 +105,8 @@ def _running(group: Path) -> Iterator[tuple[str, Callable[[], object]]]:
         return
     if (group / "failed.json").is_file():
         yield "failed.json", partial(read_ending, group / "failed.json")
+    if (group / "environment.json").is_file():
+        yield "environment.json", partial(read_json, group / "environment.json")
     sizes: dict[str, int] = {}
     checkpoint = group / "checkpoint.safetensors"
     if checkpoint.is_file():
