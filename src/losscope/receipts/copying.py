@@ -63,6 +63,6 @@ def _copy_some(group: Path, target: Path, runs: Sequence[RecordedRun]) -> None:
         if ending.holds(group / name):
             table = read_parquet(group / name, ending.seal(name))
             table = table.filter(pc.is_in(table["run"], pa.array(sorted(kept), pa.string())))
-            if table.num_rows:  # the plane is of the group's first run only
+            if table.num_rows or name != TABLES["plane"]:  # which is of the group's first run only
                 seals[name] = write_table(target / name, table)
     write_ending(target, [record for record in ending.records if record.run in kept], seals)
