@@ -108,7 +108,7 @@ def test_an_interrupted_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     embeddings, labels = blobs(per_class=200)
     monkeypatch.setattr(retrieving, "PART", 1)  # parts of 256 queries
     whole = losscope.diagnose(embeddings, labels)
-    real, done = retrieving.evaluate, []
+    real, done = retrieving.evaluate_pieces, []
 
     def interrupted(*arguments: Any, **options: Any) -> Any:
         if len(done) == 2:
@@ -116,12 +116,12 @@ def test_an_interrupted_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         done.append(1)
         return real(*arguments, **options)
 
-    monkeypatch.setattr(retrieving, "evaluate", interrupted)
+    monkeypatch.setattr(retrieving, "evaluate_pieces", interrupted)
     with pytest.raises(KeyboardInterrupt):
         losscope.diagnose(embeddings, labels, out=tmp_path, exact=True)
     assert len(list(tmp_path.glob(f"{UNFINISHED}/*/*.npz"))) == 2
     calls = []
-    monkeypatch.setattr(retrieving, "evaluate", lambda *a, **o: (calls.append(1), real(*a, **o))[1])
+    monkeypatch.setattr(retrieving, "evaluate_pieces", lambda *a, **o: (calls.append(1), real(*a, **o))[1])
     again = losscope.diagnose(embeddings, labels, out=tmp_path, exact=True)
     assert len(calls) == 3  # of five parts
     assert again.frame().equals(whole.frame())

@@ -23,7 +23,7 @@ def diagnose(
         str,
         typer.Argument(
             metavar="EMBEDDINGS",
-            help="npy, npz, parquet, safetensors or csv; FILE::NAME names an array or column in it.",
+            help="npy, npz, parquet, safetensors or csv; FILE::NAME names an array or column in it. 'shards/*.npy' are many.",
         ),
     ],
     labels: Annotated[
@@ -61,6 +61,13 @@ def diagnose(
     out_folder: Annotated[
         Path | None, typer.Option("--out", help="Folder for diagnosis.json, rows.parquet and report.html.")
     ] = None,
+    on: Annotated[
+        str | None, typer.Option(help="Moments and retrieval in tasks over shards: local (processes) or ray.")
+    ] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Workers of --on (default: cores).")] = None,
+    ray_address: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="A cluster of Ray; without it, one of our own here.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """How good embeddings are, where they fail, and whether they collapse. Nothing is trained."""
@@ -75,7 +82,7 @@ def diagnose(
         found = diagnosed(
             embeddings, labels, gallery=gallery, gallery_labels=gallery_labels, names=names, class_names=class_names,
             similarity=similarity, sample=sample, exact=exact, against=against, umap=umap, seed=seed, device=device,  # type: ignore[arg-type]
-            out=out_folder, progress=progress, ks=tuple(ks or KS),
+            out=out_folder, progress=progress, ks=tuple(ks or KS), on=on, jobs=jobs, ray_address=ray_address,  # type: ignore[arg-type]
         )  # fmt: skip
     document = found.document()
     print_json(document) if as_json else _show(found)

@@ -12,12 +12,14 @@ import torch
 
 from losscope.diagnosis.embeddings import CHUNK
 from losscope.diagnosis.labels import Classes
+from losscope.diagnosis.shards import pieces
 from losscope.diagnosis.space import Similarity, Space, measured_by
 from losscope.diagnostics.separation import inter_class_distance_mean
 from losscope.geometry import ClassMoments, describe
 from losscope.geometry.rows import Rows
 from losscope.geometry.spectrum import spectrum
 from losscope.geometry.variance import variance
+from losscope.tasks import Run, in_turn
 
 LISTED = 100
 """Suspects and duplicates that are listed; all are counted."""
@@ -47,6 +49,7 @@ def described(
     seed: int,
     device: str,
     progress: Callable[[str, int, int], None] | None,
+    run: Run = in_turn,
 ) -> Described:
     """Everything that `losscope.geometry.describe` says; of rows in several classes only moments."""
     if space.labels.several:
@@ -55,6 +58,7 @@ def described(
     found = describe(
         space.embeddings, space.labels.single, similarity=measured_by(similarity),
         sample=sample, exact_up_to=exact_up_to, seed=seed, device=device, progress=report,
+        pieces=pieces(space.embeddings), run=run,
     )  # fmt: skip
     names = classes.names
     document = {part.name: plain(getattr(found, part.name)) for part in fields(found) if part.name not in ELSEWHERE}

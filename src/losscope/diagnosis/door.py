@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from losscope.diagnosis.against import paired
 from losscope.diagnosis.describing import Described, described, summarized
+from losscope.diagnosis.engine import On, check_engine, engine
 from losscope.diagnosis.failures import failures
 from losscope.diagnosis.intervals import OVER_CLASSES, OVER_QUERIES, QueryMean
 from losscope.diagnosis.labels import Classes, Labels
@@ -51,23 +52,30 @@ def diagnose(
     device: str = "cpu",
     out: Path | str | None = None,
     progress: Progress | None = None,
+    on: On | None = None,
+    jobs: int | None = None,
+    ray_address: str | None = None,
 ) -> Diagnosis:
     """How good embeddings are, where they fail, and whether they collapse.
 
     `embeddings` (rows, dim): an array, a tensor or a file (npy, npz, parquet, safetensors, csv; FILE::NAME names an
-    array or column). `labels` (rows,): integers, strings, sets of these, a file, or the name of a column beside the
-    embeddings; -1, "" and missing values are "no class". With a `gallery` the rows query it, and it queries them
-    (`reverse`). `names` of rows are texts, paths of images or a column of images; `class_names` a list or a mapping.
+    array or column), or many files as one space: a pattern such as 'shards/*.npy', in order of name, or a list of paths.
+    `labels` (rows,): integers, strings, sets of these, a file or files, or the name of a column beside the embeddings;
+    -1, "" and missing values are "no class". With a `gallery` the rows query it, and it queries them (`reverse`).
+    `names` of rows are texts, paths of images or a column of images; `class_names` a list or a mapping.
 
     Up to 20,000 rows all query; beyond, a `sample` of 2,000 does against everything, unless `exact`. `against` is
     a second space of the same rows: differences are this one minus that. `out` gets `diagnosis.json`, `rows.parquet`
-    and `report.html`; interrupted exact runs go on there. Raises InvalidInput, MissingData, MissingDependency, UnknownName.
+    and `report.html`; interrupted exact runs go on there. `on` runs moments and retrieval in tasks over shards: "local"
+    in `jobs` processes, "ray" on Ray (`ray_address`, or a session of `jobs` workers); results are the same. Raises
+    InvalidInput, MissingData, MissingDependency, UnknownName.
 
     >>> z = np.eye(4)[[0, 0, 1, 1]]
     >>> diagnose(z, ["cat", "cat", "dog", "dog"]).recall_at_k[1]
     1.0
     """
     _check(similarity, sample, gallery, against, ks, umap=umap, device=device)
+    check_engine(on, jobs)
     given = [(embeddings, labels, "embeddings")]
     if gallery is not None:
         given.append((gallery, gallery_labels, "gallery"))
@@ -83,15 +91,19 @@ def diagnose(
     if folder is not None:
         check_folder(folder)
     asked = asking(space, sample, exact, seed)
-    options: dict[str, Any] = {"similarity": similarity, "device": device, "folder": folder, "progress": progress}
     measured = sorted({1, *ks})  # what fails is told by the first neighbor, whatever is asked
-    found = retrieve(space, shown, asked, ks=measured, **options)
-    means = found.means(space.labels)
     some = sample or SAMPLE
-    geometry = described(
-        space, classes, similarity, sample=some, exact_up_to=len(space) if exact else EXACT_UP_TO, seed=seed,
-        device=device, progress=progress,
-    )  # fmt: skip
+    with engine(on, jobs=jobs, address=ray_address) as run:
+        options: dict[str, Any] = {"ks": measured, "similarity": similarity, "device": device, "folder": folder,
+                                   "progress": progress, "run": run}  # fmt: skip
+        found = retrieve(space, shown, asked, **options)
+        back = None if shown is None else retrieve(shown, space, asking(shown, sample, exact, seed), **options)
+        others = None if against is None else retrieve(rest[0], None, asked, **options)
+        geometry = described(
+            space, classes, similarity, sample=some, exact_up_to=len(space) if exact else EXACT_UP_TO, seed=seed,
+            device=device, progress=progress, run=run,
+        )  # fmt: skip
+    means = found.means(space.labels)
     target = space if shown is None else shown
     neighbors = nearest(
         space.embeddings[found.rows], target.embeddings, NEIGHBORS, similarity, found.rows if shown is None else None,
@@ -101,13 +113,9 @@ def diagnose(
         project_umap(space.embeddings, similarity, seed, some) if umap else project(space.embeddings, similarity, seed)
     )
     failed = failures(found, space.labels, target.labels, classes, neighbors)
-    reverse = None
-    if shown is not None:
-        back = retrieve(shown, space, asking(shown, sample, exact, seed), ks=measured, **options)
-        reverse = _direction(back, back.means(shown.labels), shown)
+    reverse = None if back is None or shown is None else _direction(back, back.means(shown.labels), shown)
     comparison = None
-    if against is not None:
-        others = retrieve(rest[0], None, asked, ks=measured, **options)
+    if others is not None:
         comparison = paired(space, rest[0], found, others, classes, similarity=similarity, seed=seed, device=device) | {
             "other": _summary(others.means(rest[0].labels), summarized(rest[0], classes, similarity, device))
         }

@@ -91,6 +91,26 @@ def encode(
     return Classes(tuple(values), tuple(_shown(value, names) for value in values)), encoded
 
 
+def joined(parts: Sequence[Any], what: str) -> Any:
+    """The labels of many files, one after the other; of one file as they are. Raises InvalidInput for different kinds."""
+    if len(parts) == 1:
+        return parts[0]
+    columns = [_arrow(part, what) for part in parts]
+    if any(is_list(column.type) for column in columns):
+        kinds = {column.type.value_type for column in columns if is_list(column.type)}
+        if len(kinds) > 1 or not all(is_list(column.type) for column in columns):
+            raise InvalidInput(f"{what}: the files hold labels of different kinds; expected one kind in all of them")
+        return pa.concat_arrays([column.cast(pa.large_list(next(iter(kinds)))) for column in columns])
+    columns = [_plain(column, what) for column in columns]
+    kinds = {column.type for column in columns if column.null_count < len(column)}
+    if len(kinds) > 1:
+        raise InvalidInput(
+            f"{what}: some files hold whole numbers and others strings; expected one kind in all of them"
+        )
+    kind = next(iter(kinds), pa.int64())
+    return pa.concat_arrays([column if column.type == kind else pa.nulls(len(column), kind) for column in columns])
+
+
 def _once(labels: Labels) -> Labels:
     """Each class of a row once, also where its list repeats it."""
     count = int(labels.places.max(initial=0)) + 1

@@ -19,13 +19,16 @@ import torch
 from losscope.diagnosis.embeddings import CHUNK
 from losscope.diagnosis.intervals import QueryMean, query_mean
 from losscope.diagnosis.labels import Labels
+from losscope.diagnosis.shards import pieces
 from losscope.diagnosis.space import Similarity, Space
 from losscope.diagnosis.tensors import as_tensor
 from losscope.errors import InvalidInput
 from losscope.evaluation import Evaluation, LabelSets, evaluate
+from losscope.evaluation.pieces import evaluate_pieces, whole_frame
 from losscope.files import atomic
 from losscope.report.space.words import flat
 from losscope.seeds import generator
+from losscope.tasks import Run, in_turn
 
 Progress = Callable[[str, int, int], None]
 """Called with what is going on, how much is done, and of how much."""
@@ -77,25 +80,34 @@ def retrieve(
     device: str = "cpu",
     folder: Path | None = None,
     progress: Progress | None = None,
+    run: Run = in_turn,
 ) -> Retrieved:
     """Measures of the queries at `rows` (None: all) that have a relevant item. Without a gallery each queries the others.
 
-    Raises InvalidInput if none has one.
+    Where they are a sample, or the gallery is large, it is gone through in the pieces that it comes in, by `run`. Raises
+    InvalidInput if none has a relevant item.
     """
     shown = queries if gallery is None else gallery
     asked = np.arange(len(queries)) if rows is None else rows
     tried, size = len(asked), max(256, PART // len(shown))
     options: dict[str, Any] = {"ks": tuple(ks), "similarity": similarity, "device": device}
-    points = as_tensor(queries.embeddings)
-    if len(asked) <= size and rows is None:
+    held = run is in_turn and all(isinstance(one.embeddings, np.ndarray) for one in (queries, shown))
+    if held and len(asked) <= size and rows is None:
         others = () if gallery is None else (as_tensor(gallery.embeddings), _torch(gallery.labels))
-        found = evaluate(points, _torch(queries.labels), *others, **options, progress=_of(progress, 0, len(asked)))
+        found = evaluate(
+            as_tensor(queries.embeddings),
+            _torch(queries.labels),
+            *others,
+            **options,
+            progress=_of(progress, 0, len(asked)),
+        )
         return Retrieved(found.queries.cpu().numpy(), _each(found), len(asked), exact=True)
     asked = asked[_answerable(queries.labels, shown.labels, same=gallery is None)[asked]]
     if not len(asked):
         raise InvalidInput(f"none of {tried:,} queries has a relevant item among {len(shown):,} rows; expected at least one "
                            "query whose class others have too")  # fmt: skip
-    target, target_labels = as_tensor(shown.embeddings), _torch(shown.labels)
+    shown_labels = _torch(shown.labels)
+    frame = whole_frame(shown.embeddings, similarity, None if gallery is None else queries.embeddings)
     place = None if folder is None else folder / UNFINISHED / _digest(queries, gallery, asked, options)
     parts = []
     for start in range(0, len(asked), size):
@@ -105,10 +117,10 @@ def retrieve(
             with np.load(saved, allow_pickle=False) as arrays:
                 parts.append(dict(arrays))
             continue
-        own: dict[str, Any] = {} if gallery is not None else {"query_rows": torch.from_numpy(part)}
-        found = evaluate(
-            points[part], _torch(_taken(queries.labels, part)), target, target_labels,
-            **options, **own, progress=_of(progress, start, len(asked)),
+        found = evaluate_pieces(
+            as_tensor(queries.embeddings[part]), _torch(_taken(queries.labels, part)), shown.embeddings, shown_labels,
+            pieces(shown.embeddings), **options, query_rows=torch.from_numpy(part) if gallery is None else None,
+            frame=frame, run=run, progress=_of(progress, start, len(asked)),
         )  # fmt: skip
         parts.append({"rows": part[found.queries.cpu().numpy()], **_each(found)})
         if saved is not None:

@@ -7,17 +7,18 @@ in the gallery, never a query. Rows whose numbers overflow float32 are an error,
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from losscope.diagnosis.embeddings import SEPARATOR, check_rows, column_of, located, matrix_of, typed
-from losscope.diagnosis.labels import Classes, Labels, encode
+from losscope.diagnosis.embeddings import SEPARATOR, check_rows, column_of, located, typed
+from losscope.diagnosis.labels import Classes, Labels, encode, joined
 from losscope.diagnosis.reading import Columns, open_columns
 from losscope.diagnosis.reading.stored import WHOLE, Stored
+from losscope.diagnosis.shards import decoded, files_of, open_shards
 from losscope.errors import InvalidInput
 
 Similarity = Literal["cosine", "euclidean", "inner_product"]
@@ -40,7 +41,7 @@ class Space:
     `notes` say how the embeddings were read, where that was a choice.
     """
 
-    embeddings: np.ndarray
+    embeddings: Any  # an array, Stored or Shards: rows come by slices and by arrays of row numbers
     labels: Labels
     source: str
     zero_rows: int
@@ -53,23 +54,24 @@ class Space:
 def spaces(*given: tuple[Any, Any, str], class_names: Any = None) -> tuple[Classes, list[Space]]:
     """Checked spaces with classes in common, from (embeddings, labels, what to call them).
 
-    Embeddings and labels are arrays or files; labels may also be the name of a column beside the embeddings. Raises
-    InvalidInput, MissingData.
+    Embeddings and labels are arrays, files, patterns of file names (in the order of these) or lists of paths; labels may
+    also be the name of a column beside the embeddings. Raises InvalidInput, MissingData.
     """
     named = {
         name for _, labels, _ in given if isinstance(labels, str | Path) for name in (str(labels), located(labels)[1])
     }
-    found = [(*_embeddings(embeddings, what, named), labels, what) for embeddings, labels, what in given]
+    found = [_opened(embeddings, what, named) for embeddings, _, what in given]
     raw = [
-        (_labels(labels, columns, what), f"labels of {what}")
-        for _, columns, _, labels, what in found
+        (_labels(labels, opened.columns, what), f"labels of {what}")
+        for opened, (_, labels, what) in zip(found, given, strict=True)
         if labels is not AS_FIRST
     ]
     classes, own = encode(*raw, names=class_names)
     each = iter(own)
-    encoded = [own[0] if labels is AS_FIRST else next(each) for *_, labels, _ in found]
+    encoded = [own[0] if labels is AS_FIRST else next(each) for _, labels, _ in given]
     checked = []
-    for (embeddings, columns, notes, given_labels, what), labels in zip(found, encoded, strict=True):
+    for opened, (_, given_labels, what), labels in zip(found, given, encoded, strict=True):
+        embeddings = opened.matrix
         if len(labels) != len(embeddings):
             if given_labels is AS_FIRST:
                 raise InvalidInput(f"{len(labels):,} rows of embeddings against {len(embeddings):,}; expected the same rows "
@@ -77,8 +79,7 @@ def spaces(*given: tuple[Any, Any, str], class_names: Any = None) -> tuple[Class
             raise InvalidInput(
                 f"{what}: {len(embeddings):,} rows of embeddings and {len(labels):,} labels; expected one label for each row"
             )
-        zero_rows = check_rows(embeddings, what)
-        checked.append(Space(embeddings, labels, columns.path.name if columns else "array", zero_rows, notes))
+        checked.append(Space(embeddings, labels, opened.source, opened.zero_rows, opened.notes))
     if len(classes) < 2:
         only = f"the single class '{classes.names[0]}'" if len(classes) else "no class at all"
         raise InvalidInput(
@@ -87,29 +88,60 @@ def spaces(*given: tuple[Any, Any, str], class_names: Any = None) -> tuple[Class
     return classes, checked
 
 
-def _embeddings(given: Any, what: str, labels: Collection[str | None]) -> tuple[Any, Columns | None, tuple[str, ...]]:
-    """The matrix, the file that it is from, and notes; `labels` are names of columns that hold no dimension."""
+class _Opened(NamedTuple):
+    """Embeddings as they were given, opened: the matrix, the files' columns, notes, how many rows are zero."""
+
+    matrix: Any
+    columns: tuple[Columns, ...]
+    notes: tuple[str, ...]
+    zero_rows: int
+    source: str
+
+
+def _opened(given: Any, what: str, labels: Collection[str | None]) -> _Opened:
+    """`labels` are names of columns that hold no dimension."""
+    path, name = located(given) if isinstance(given, str | Path) else (given, None)
+    files = files_of(path)
+    if files is not None:
+        shards, columns, notes, zero_rows = open_shards(files, name, labels, what)
+        return _Opened(
+            shards, tuple(columns), notes, zero_rows, f"{len(files):,} files, {files[0].name} to {files[-1].name}"
+        )
     if not isinstance(given, str | Path):
-        return typed(given, what), None, ()
-    path, name = located(given)
-    columns = open_columns(path)
-    matrix, notes = matrix_of(columns, name, labels)
-    found = typed(matrix, what)
-    return np.asarray(found) if isinstance(found, Stored) and found.nbytes <= WHOLE else found, columns, notes
+        matrix = typed(given, what)
+        return _Opened(matrix, (), (), check_rows(matrix, what), "array")
+    matrix, one, notes = decoded(path, name, labels, what)
+    if isinstance(matrix, Stored) and matrix.nbytes <= WHOLE:
+        matrix = np.asarray(matrix)
+    return _Opened(matrix, (one,), notes, check_rows(matrix, what), path.name)
 
 
-def _labels(given: Any, beside: Columns | None, what: str) -> Any:
+def _labels(given: Any, beside: Sequence[Columns], what: str) -> Any:
+    """Labels of all rows; of files, joined in the order of these. `beside`: the files of the embeddings."""
     if given is None:
-        if beside is not None:
-            for key in LABEL_KEYS:
-                if key in beside.names:
-                    return beside.take(key)
+        for key in LABEL_KEYS:
+            if beside and key in beside[0].names:
+                return _column(beside, key, what)
         raise InvalidInput(f"{what} have no labels; expected a file, an array, or the name of a column beside them")
-    if not isinstance(given, str | Path):
+    if beside and isinstance(given, str | Path) and str(given) in beside[0].names:
+        return _column(beside, str(given), what)
+    path, name = located(given) if isinstance(given, str | Path) else (given, None)
+    files = files_of(path) if isinstance(given, str | Path) or _are_paths(given) else None
+    if files is None and not isinstance(given, str | Path):
         return given
-    if beside is not None and str(given) in beside.names:
-        return beside.take(str(given))
-    path, name = located(given)
+    return joined([_of_file(one, name) for one in files or [path]], what)
+
+
+def _are_paths(given: Any) -> bool:
+    """Whether it is a list of paths; strings are labels."""
+    return isinstance(given, list | tuple) and all(isinstance(one, Path) for one in given)
+
+
+def _column(files: Sequence[Columns], name: str, what: str) -> Any:
+    return joined([one.take(column_of(one, name)) for one in files], what)
+
+
+def _of_file(path: Path, name: str | None) -> Any:
     columns = open_columns(path)
     if name is not None:
         return columns.take(column_of(columns, name))

@@ -80,8 +80,3 @@ def _blocks(frame: Frame, piece: Any, labels: Labels, device: torch.device) -> I
 def tensor(rows: Any) -> Tensor:
     """Rows of an array as a tensor of their own."""
     return rows.detach() if isinstance(rows, Tensor) else torch.from_numpy(np.array(rows))
-
-
-def cut(gallery: Any, start: int, stop: int) -> Any:
-    """Rows of a gallery without reading them, where it can."""
-    return gallery.part(start, stop) if hasattr(gallery, "part") else gallery[start:stop]

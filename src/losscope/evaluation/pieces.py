@@ -9,13 +9,13 @@ comes from a sample of the gallery: it decides how much is counted and sent, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from losscope.evaluation.counting import count_before, count_piece, cut, tensor
+from losscope.evaluation.counting import count_before, count_piece, tensor
 from losscope.evaluation.evaluator import Evaluation, by_class, exact_products, means_of
 from losscope.evaluation.first_hit import FirstHits
 from losscope.evaluation.floors import floors_of
@@ -24,18 +24,12 @@ from losscope.evaluation.measures import Scores
 from losscope.evaluation.points import ROWS, Chunks, Frame, Similarity, frame_of
 from losscope.evaluation.standings import Asked, Standings
 from losscope.evaluation.tallies import joined, scores_of_counts
+from losscope.tasks import Run, cut, in_turn
 from losscope.types import OUTLIER
 
 TOGETHER = 4096  # queries that are counted in one task
 
-Run = Callable[[Callable[..., Any], Iterable[tuple[Any, ...]]], Iterator[tuple[int, Any]]]
-"""Runs a function on each of some arguments and yields (place, result) in any order."""
 Progress = Callable[[int, int], object]
-
-
-def in_turn(function: Callable[..., Any], arguments: Iterable[tuple[Any, ...]]) -> Iterator[tuple[int, Any]]:
-    """Here, one after the other."""
-    return ((place, function(*given)) for place, given in enumerate(arguments))
 
 
 def evaluate_pieces(
@@ -61,7 +55,7 @@ def evaluate_pieces(
     """
     place = torch.device(device)
     with exact_products(place), torch.no_grad():
-        frame = frame or whole_frame(queries, gallery, similarity, same=query_rows is not None)
+        frame = frame or whole_frame(gallery, similarity, None if query_rows is not None else queries)
         wanted = Relevance(query_labels, gallery_labels, query_rows).count
         kept = (wanted > 0).nonzero().squeeze(1)
         depth = wanted[kept].clamp_min(max(ks))
@@ -87,14 +81,13 @@ def evaluate_pieces(
     )  # fmt: skip
 
 
-def whole_frame(queries: Tensor, gallery: Any, similarity: Similarity, *, same: bool) -> Frame:
-    """The frame of queries and a gallery that is read slice by slice; `same`: the queries are among its rows."""
+def whole_frame(gallery: Any, similarity: Similarity, queries: Any = None) -> Frame:
+    """The frame of a gallery and of queries, read slice by slice; without any, the queries are among its rows."""
 
-    def shown() -> Iterator[Tensor]:
-        return (tensor(gallery[start : start + ROWS]) for start in range(0, len(gallery), ROWS))
+    def chunks(of: Any) -> Chunks:
+        return lambda: (tensor(of[start : start + ROWS]) for start in range(0, len(of), ROWS))
 
-    asks: Chunks = shown if same else lambda: torch.split(queries, ROWS)
-    return frame_of(asks, shown, similarity)
+    return frame_of(chunks(gallery if queries is None else queries), chunks(gallery), similarity)
 
 
 class _Counted:

@@ -45,11 +45,19 @@ class Hashes:
     def update(self, points: Tensor) -> None:
         whole = torch.int64 if points.dtype == torch.float64 else torch.int32
         bits = (points + 0.0).contiguous().view(whole).long()  # + 0.0: -0.0 is 0.0
-        self._found.append(((bits ^ (bits >> 29)) * self._weights).sum(1))
+        self.extend(((bits ^ (bits >> 29)) * self._weights).sum(1))
+
+    def extend(self, hashes: Tensor) -> None:
+        """Take hashes (rows,) that were found elsewhere for those of the next rows."""
+        self._found.append(hashes)
+
+    def all(self) -> Tensor:
+        """The hash of each row so far (rows,)."""
+        return torch.cat(self._found)
 
     def groups(self) -> Tensor:
         """(rows,) a number that rows with equal hashes share, from 0; -1 for a row whose hash no other has."""
-        _, group, count = torch.unique(torch.cat(self._found), return_inverse=True, return_counts=True)
+        _, group, count = torch.unique(self.all(), return_inverse=True, return_counts=True)
         several = count > 1
         number: Tensor = torch.where(several, several.cumsum(0) - 1, -1)[group]
         return number

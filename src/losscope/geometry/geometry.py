@@ -7,7 +7,7 @@ there are few rows, and otherwise at a seeded sample of queries against all rows
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +16,11 @@ from torch import Tensor
 
 from losscope.errors import InvalidInput
 from losscope.geometry.alignment_uniformity import AlignmentUniformity, Uniformity, alignment_uniformity
-from losscope.geometry.class_moments import ClassMoments
 from losscope.geometry.classes import PerClass, per_class
 from losscope.geometry.collapse import CollapseAlarm, NeuralCollapse, collapse_alarm, neural_collapse
 from losscope.geometry.density import Density, density
-from losscope.geometry.duplicates import Duplicates, Hashes, duplicates
+from losscope.geometry.duplicates import Duplicates, duplicates
+from losscope.geometry.first_pass import first_pass
 from losscope.geometry.hubness import Hubness, Occurrences, bad_share, hubness, occurrences
 from losscope.geometry.moments import Moments
 from losscope.geometry.nearest import Nearest
@@ -32,6 +32,7 @@ from losscope.geometry.spectrum import Spectrum, spectrum
 from losscope.geometry.suspects import Suspects, suspects, votes
 from losscope.geometry.variance import Variance, variance
 from losscope.seeds import generator
+from losscope.tasks import Run, in_turn
 
 HUB_SAMPLES = 5
 """Disjoint samples of rows whose hubness is measured where there are too many rows for all."""
@@ -83,8 +84,11 @@ def describe(
     seed: int = 0,
     device: torch.device | str | None = None,
     progress: Progress | None = None,
+    pieces: Sequence[tuple[int, int]] | None = None,
+    run: Run = in_turn,
 ) -> Geometry:
-    """Describe embeddings (rows, dim), a tensor, array or memory map, with integer labels (rows,), -1 for no class.
+    """Describe embeddings (rows, dim), a tensor, an array or what gives arrays of its rows, with integer labels (rows,),
+    -1 for no class. Moments and spectra are of `pieces`, first and last rows, that `run` works on and that merge.
 
     Raises InvalidInput for bad shapes and types, for rows that are not finite, or
     of more than LARGEST numbers, and for a k or sample below 1.
@@ -98,10 +102,11 @@ def describe(
             raise InvalidInput(f"{name} is {value}; expected 1 or more")
     rows = Rows(embeddings, labels, similarity=similarity, chunk=chunk, device=device)
     say = progress or (lambda done, total, what: None)
-    moments, hashes, zero_rows, radius = _first_pass(rows, say)
+    seen = first_pass(rows, embeddings, pieces or [(0, len(rows))], run, say)
+    moments = seen.moments.compute()
     found = spectrum(moments)
     queries = draw_queries(rows, sample=sample, exact_up_to=exact_up_to, seed=seed)
-    near, uniformity, distances = Nearest(queries, k), Uniformity(queries), Distances(queries, radius)
+    near, uniformity, distances = Nearest(queries, k), Uniformity(queries), Distances(queries, seen.longest)
     watch(rows, queries, [near, uniformity, distances], say)
     own = len(queries.rows)
     of_queries, of_rows = _against_classes(rows, queries, moments, say)
@@ -118,7 +123,7 @@ def describe(
         dim=rows.dim,
         classes=len(rows.classes),
         outliers=rows.outliers,
-        zero_rows=zero_rows,
+        zero_rows=seen.zero_rows,
         similarity=similarity,
         k=k,
         seed=seed,
@@ -134,7 +139,7 @@ def describe(
         overlap=distances.compute(),
         density=density(moments, unit=similarity == "cosine"),
         per_class=per_class(rows, moments, shown.by_class, seed=seed),
-        duplicates=duplicates(rows, hashes.groups(), queries.rows, near.rows, near.squared, spread=spread),
+        duplicates=duplicates(rows, seen.hashes.groups(), queries.rows, near.rows, near.squared, spread=spread),
         suspects=suspects(
             queries.rows,
             queries.places,
@@ -143,21 +148,6 @@ def describe(
             rows.classes,
         ),
     )
-
-
-def _first_pass(rows: Rows, say: Progress) -> tuple[Moments, Hashes, int, float]:
-    """Moments, hashes, how many rows are 0, and the longest distance that two rows can have."""
-    moments = ClassMoments(second_moment=True, device=rows.device)
-    hashes = Hashes(rows.dim, rows.device)
-    zero_rows, radius, middle = 0, 0.0, None
-    for chunk, points in rows.chunks():
-        moments.update(points, rows.labels[chunk])
-        hashes.update(points)
-        zero_rows += int((points == 0).all(1).sum())
-        middle = points.mean(0) if middle is None else middle
-        radius = max(radius, float(torch.linalg.vector_norm(points - middle, dim=1).max()))
-        say(chunk.stop, len(rows), "moments")
-    return moments.compute(), hashes, zero_rows, 2.0 if rows.similarity == "cosine" else 2 * radius
 
 
 def _against_classes(rows: Rows, queries: Queries, moments: Moments, say: Progress) -> tuple[ToClasses, ToClasses]:
