@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from losscope.integrations.pml import from_pml
     from losscope.monitor import Monitor, tap
     from losscope.receipts.merging import merge
+    from losscope.receipts.repairing import repair
     from losscope.receipts.verifying import rerun, verify
     from losscope.report import write_report
     from losscope.studies import load as load_study
@@ -47,6 +48,7 @@ _DOORS = {
     "losses": "losscope.losses",
     "merge": "losscope.receipts.merging",
     "parse_study": "losscope.study",
+    "repair": "losscope.receipts.repairing",
     "rerun": "losscope.receipts.verifying",
     "run": "losscope.sweep.drive",
     "tap": "losscope.monitor",
@@ -57,7 +59,7 @@ _DOORS = {
 
 __all__ = [
     "Criterion", "Loss", "LossTerms", "Monitor", "Study", "StudyResult", "card", "claims", "compare", "diagnose", "diagnostics",
-    "doctor", "evaluation", "from_pml", "load_study", "losses", "merge", "parse_study", "rerun", "run", "tap", "verify",
+    "doctor", "evaluation", "from_pml", "load_study", "losses", "merge", "parse_study", "repair", "rerun", "run", "tap", "verify",
     "verify_distributed", "write_report",
 ]  # fmt: skip
 

@@ -19,8 +19,6 @@ from losscope.study import parse
 from losscope.sweep import drive
 from losscope.table import (
     damage_in,
-    group_measurements,
-    groups,
     read_group,
     read_map,
     read_measurements,
@@ -165,11 +163,11 @@ def test_every_bit_that_flips_is_noticed(which: str, request: pytest.FixtureRequ
 
 @pytest.mark.parametrize("which", ["finished", "running"])
 def test_a_record_that_lost_its_end_is_noticed(which: str, request: pytest.FixtureRequest) -> None:
-    """Every length of the small files. The lines of the running group end with the epoch of its checkpoint."""
+    """Every length of the small files, every seventh of the others. The lines of the running group end with the epoch of its checkpoint."""
     record: Record = request.getfixturevalue(which)
     for file in (file for file in record.files if file.suffix in (".json", ".jsonl")):
         data, known = file.read_bytes(), answers(record.folder, file)
-        for length in range(0, len(data), 1 if len(data) < 3000 else 7):
+        for length in range(0, len(data), 1 if len(data) < 1000 else 7):
             file.write_bytes(data[:length])
             what = f"{file.relative_to(record.folder)} of {length} bytes"
             named = [damage.file for damage in damage_in(record.folder)]
@@ -177,4 +175,4 @@ def test_a_record_that_lost_its_end_is_noticed(which: str, request: pytest.Fixtu
                 assert judge(record, file, known, what, torn=file.suffix == ".jsonl"), what
             assert named == [file], what
         file.write_bytes(data)
-    assert all(group_measurements(group).num_rows for group in groups(record.folder))
+    assert damage_in(record.folder) == []

@@ -26,6 +26,7 @@ from losscope.cli.diagnose import diagnose
 from losscope.cli.doctor import doctor
 from losscope.cli.merge import merge
 from losscope.cli.options import AsJson, DataFolder
+from losscope.cli.repair import repair
 from losscope.cli.rerun import rerun
 from losscope.cli.verify import verify
 from losscope.errors import InvalidInput, LosscopeError
@@ -44,6 +45,7 @@ app.command()(doctor)
 app.command()(verify)
 app.command()(rerun)
 app.command()(merge)
+app.command()(repair)
 
 
 @app.command()
@@ -183,14 +185,18 @@ def table(
     steps: Annotated[bool, typer.Option("--steps", help="Step rows instead of epoch rows.")] = False,
 ) -> None:
     """Print measurements: one row each, columns run, dataset, protocol, loss, variant, seed, split, epoch, ..."""
-    from losscope.table import read_measurements, select
+    from losscope.table import damaged_groups, read_measurements, select
 
     if format not in ("json", "csv", "text"):
         raise InvalidInput(f"--format {format}; expected json, csv or text")
     if epoch is not None and epoch != "last" and not epoch.isdigit():
         raise InvalidInput(f"--epoch {epoch}; expected a number or last")
+    names = ("steps.parquet", "steps.jsonl") if steps else ("measurements.parquet", "epochs.jsonl")
+    damaged = damaged_groups(folder, ("group.json", "runs.json", *names))
+    for problem in damaged.values():
+        errors.print(f"[bold]Left out:[/bold] {_escaped(problem)}", soft_wrap=True, highlight=False)
     rows = select(
-        read_measurements(folder, steps=steps),
+        read_measurements(folder, steps=steps, without=damaged),
         diagnostic=diagnostic,
         split=split,
         epoch="last" if epoch == "last" else int(epoch) if epoch else None,

@@ -4,7 +4,7 @@
 """
 
 from losscope.files.checksums import Seal, check_seal, seal_of
-from losscope.files.disk import append, atomic, make_folder, remove, remove_unfinished, truncate, write_bytes
+from losscope.files.disk import append, atomic, make_folder, move, remove, remove_unfinished, truncate, write_bytes
 from losscope.files.documents import SEALED_SINCE, read_json, write_json
 from losscope.files.lines import line_of, read_lines
 from losscope.files.tables import open_parquet, read_parquet, unreadable, write_table
@@ -20,6 +20,7 @@ __all__ = [
     "check_tensors",
     "line_of",
     "make_folder",
+    "move",
     "open_parquet",
     "read_json",
     "read_lines",

@@ -32,9 +32,9 @@ def sync(descriptor: int) -> None:
     os.fsync(descriptor)
 
 
-def rename(temporary: Path, path: Path) -> None:
+def rename(path: Path, target: Path) -> None:
     """Move a file into its place, over what is there."""
-    os.replace(temporary, path)
+    os.replace(path, target)
 
 
 def mkdir(path: Path) -> None:
@@ -92,6 +92,14 @@ def remove(path: Path) -> None:
     if path.exists():
         with suppress(FileNotFoundError):
             unlink(path)
+
+
+def move(path: Path, target: Path) -> None:
+    """Move a file or a folder to a place that is free, in a folder that is there."""
+    with _named(path):
+        rename(path, target)
+        _sync_folder(target.parent)
+        _sync_folder(path.parent)
 
 
 def make_folder(path: Path) -> None:
