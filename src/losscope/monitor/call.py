@@ -13,18 +13,23 @@ from losscope.monitor.terms import Scalars
 
 
 class Glance:
-    """A call of which the loss is all that is kept, and whether backward came."""
+    """A call of which the loss is all that is kept, and whether backward came: `came` is appended to as it does."""
 
-    __slots__ = ("is_complete", "loss", "samples")
+    __slots__ = ("came", "loss", "samples")
 
     def __init__(self, samples: int, loss: Tensor | None = None) -> None:
-        self.is_complete = False
-        self.loss = loss  # () without a graph
         self.samples = samples
+        self.loss = loss  # () without a graph
+        self.came: list[object] = []
 
-    def came(self, gradient: object) -> None:
-        """Backward has come by."""
-        self.is_complete = True
+    def see(self, gradient: object) -> None:
+        """Backward has come by; the gradient is not kept."""
+        self.came.append(None)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether backward has come by."""
+        return bool(self.came)
 
 
 class Call:
@@ -57,7 +62,7 @@ class Call:
             return self._rows
         return self.batch.embeddings, self._gradient, self.batch.labels
 
-    def came(self, gradient: Tensor) -> None:
+    def see(self, gradient: Tensor) -> None:
         """Backward was run outside: this is what it brought to the one part."""
         self.is_complete = True
         if self._unscaled is not None:

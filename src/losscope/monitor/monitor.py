@@ -215,7 +215,7 @@ class Monitor:
                 call = Call(batch, self.unscaling(embeddings), self.gathering)
             else:
                 call = Glance(embeddings.numel() // embeddings.shape[-1])
-                embeddings.register_hook(call.came)  # type: ignore[no-untyped-call]
+                embeddings.register_hook(call.see)  # type: ignore[no-untyped-call]
             call.loss = loss.detach().reshape(()) if loss is not None else None
             self._call = call
 
@@ -393,7 +393,7 @@ class Monitor:
             call = Call(batch, self.unscaling(points), self.gathering)
         else:
             call = Glance(points.numel() // points.shape[-1])
-        call.came(embeddings.grad.detach())
+        call.see(embeddings.grad.detach())
         call.loss = loss.detach().reshape(()) if loss is not None else None
         return call
 

@@ -188,10 +188,10 @@ def _glanced(given: Iterable[Any], loss: Any) -> Glance | None:
     node = loss.grad_fn if isinstance(loss, Tensor) else None
     if node is None or loss.numel() != 1:
         glance = Glance(samples)
-        point.register_hook(glance.came)  # type: ignore[no-untyped-call]
+        point.register_hook(glance.see)  # type: ignore[no-untyped-call]
         return glance
     glance = Glance(samples, loss.detach() if loss.dim() == 0 else loss.detach().reshape(()))
-    node.register_prehook(glance.came)  # cheaper than a hook on a tensor
+    node.register_prehook(glance.came.append)  # cheaper than a hook on a tensor; what comes is a number
     return glance
 
 

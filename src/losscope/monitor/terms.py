@@ -112,12 +112,17 @@ class Terms:
         if found is None:
             return {}
         terms, tuples = found
-        terms = LossTerms(terms.values.detach(), terms.valid)
-        activity = {"active_ratio": active_ratio(terms)}
-        if isinstance(tuples, Pairs):
-            activity["active_ratio_positive"] = active_ratio_positive(terms, tuples.same)
-            activity["active_ratio_negative"] = active_ratio_negative(terms, tuples.same)
-        return activity
+        if not isinstance(tuples, Pairs):
+            return {"active_ratio": active_ratio(LossTerms(terms.values.detach(), terms.valid))}
+        # As diagnostics.active_ratio and those of the two sides, with each mask and each sum once.
+        active = (terms.values.detach() > ACTIVE_ABOVE) & terms.valid
+        whole, of = active.sum(), terms.valid.sum()
+        positive, of_positive = (active & tuples.same).sum(), (terms.valid & tuples.same).sum()
+        return {
+            "active_ratio": whole / of,
+            "active_ratio_positive": positive / of_positive,
+            "active_ratio_negative": (whole - positive) / (of - of_positive),
+        }
 
     def remove(self) -> None:
         """Leave the criterion as it was."""
