@@ -8,6 +8,7 @@ forking is safe only from a process that has no threads: this one imports torch 
 from __future__ import annotations
 
 import errno
+import gc
 import hashlib
 import importlib
 import json
@@ -35,6 +36,7 @@ from losscope.study import Study, parse
 from losscope.sweep import drive
 from losscope.table import damage_in, read_map, read_measurements, read_queries, read_runs
 from losscope.training import measure
+from losscope.training.environment import environment
 from losscope.training.run import Place
 
 CALLS = ("create", "write", "sync", "rename", "mkdir", "unlink", "cut")
@@ -201,6 +203,8 @@ def warm_up(folder: Path, answer: Path) -> list[str]:
         if not name.startswith("__"):
             with suppress(Exception):  # modules that only others can import
                 importlib.import_module(name)
+    environment("cpu")  # it remembers what takes long
+    gc.freeze()
     return list(calls)
 
 

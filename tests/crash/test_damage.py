@@ -18,7 +18,9 @@ from losscope.files import read_json
 from losscope.study import parse
 from losscope.sweep import drive
 from losscope.table import (
+    Damage,
     damage_in,
+    group_damage,
     read_group,
     read_map,
     read_measurements,
@@ -131,6 +133,11 @@ def outcome(reading: Callable[[], Any]) -> Any:
         return error
 
 
+def found_around(file: Path) -> list[Damage]:
+    """What is damaged in the file's folder."""
+    return group_damage(file.parent) if file.parent.parent.name == "groups" else damage_in(file.parent)
+
+
 def flips(record: Record, positions: int) -> Iterator[tuple[Path, int]]:
     """Positions over all files, as many in each as its share, and at least a few."""
     chance = random.Random(0)
@@ -154,7 +161,7 @@ def test_every_bit_that_flips_is_noticed(which: str, request: pytest.FixtureRequ
             if bit == read_by_all:
                 assert judge(record, file, known[file], what), what
             else:
-                assert [damage.file for damage in damage_in(record.folder)] == [file], what
+                assert [damage.file for damage in found_around(file)] == [file], what
         file.write_bytes(data)
         count += 1
     assert count >= 0.9 * POSITIONS
@@ -170,7 +177,7 @@ def test_a_record_that_lost_its_end_is_noticed(which: str, request: pytest.Fixtu
         for length in range(0, len(data), 1 if len(data) < 1000 else 7):
             file.write_bytes(data[:length])
             what = f"{file.relative_to(record.folder)} of {length} bytes"
-            named = [damage.file for damage in damage_in(record.folder)]
+            named = [damage.file for damage in found_around(file)]
             if length % 100 == 0:
                 assert judge(record, file, known, what, torn=file.suffix == ".jsonl"), what
             assert named == [file], what

@@ -167,8 +167,9 @@ class GroupRecord:
             seals[ENVIRONMENT] = seal_of(self.folder / ENVIRONMENT)
         write_ending(self.folder, records, kept | seals)
         running = (STEPS, EPOCHS, CHECKPOINT, "failed.json")
-        for path in (*self.folder.glob("queries-*.parquet"), *(self.folder / name for name in running)):
-            remove(path)
+        with suppress(OSError):  # the group has ended, and a file too many is no failure
+            for path in (*self.folder.glob("queries-*.parquet"), *(self.folder / name for name in running)):
+                remove(path)
 
     def _parts(self, kept: Mapping[str, Seal]) -> list[Path]:
         """Files with the results of queries, by epoch."""
