@@ -56,7 +56,7 @@ class Difference:
     missing: int  # rows that only the recorded run has
     extra: int  # rows that only the recomputed run has
     largest: float  # absolute difference
-    of_spread: float | None  # the largest difference as a share of the spread; None where no row has one
+    of_spread: float | None  # the largest difference as a share of the spread; None where no row that differs has one
     worst: Worst | None  # None where all rows are the same
 
     @property
@@ -119,9 +119,10 @@ def _difference(
     delta, spread = judged["delta"], judged["spread"]
     tolerance = np.fmax(SHARE * spread, ROUNDING * np.fmax(np.abs(judged["a"]), np.abs(judged["b"])))
     tolerance = np.nan_to_num(tolerance)
+    differing = delta > 0
     with np.errstate(divide="ignore", invalid="ignore"):
-        shares = np.where((spread > 0) & (delta > 0), delta / spread, np.where(delta > 0, np.nan, 0.0))
-        excess = np.where(delta > 0, delta / tolerance, 0.0)
+        shares = (delta / spread)[differing & (spread > 0)]
+        excess = np.where(differing, delta / tolerance, 0.0)
     worst = int(excess.argmax())
     return Difference(
         kind=kind,
@@ -133,7 +134,7 @@ def _difference(
         missing=int((part["in_a"] & ~part["in_b"]).sum()),
         extra=int((part["in_b"] & ~part["in_a"]).sum()),
         largest=float(delta.max()),
-        of_spread=None if np.isnan(shares).all() else float(np.nanmax(shares)),
+        of_spread=float(shares.max()) if len(shares) else None if differing.any() else 0.0,
         worst=_worst(judged, worst, float(tolerance[worst])) if delta[worst] > 0 else None,
     )
 

@@ -75,6 +75,7 @@ def _code() -> str:
     return found.hexdigest()[:16]
 
 
+@cache
 def _processor() -> str:
     """The kind of processor: where the system tells them, its name, family and model."""
     info = Path("/proc/cpuinfo")
@@ -86,6 +87,7 @@ def _processor() -> str:
     return " ".join([told["model name"], *([f"({', '.join(numbers)})"] if numbers else [])])
 
 
+@cache
 def _blas() -> str:
     """The library of torch's matrix products."""
     built = torch.__config__.show()
@@ -107,6 +109,7 @@ def _cuda(device: str) -> dict[str, Any] | None:
     }
 
 
+@cache
 def _version(package: str) -> str | None:
     try:
         return version(package)

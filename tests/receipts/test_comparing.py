@@ -1,0 +1,190 @@
+"""Two records of one run: the same bits, the same within tolerance, or different, each named."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from losscope.files import read_json, read_parquet
+from losscope.receipts.comparing import ROUNDING, SHARE, compare, verdict_of
+from losscope.receipts.recorded import ended_runs
+from losscope.table import groups, read_ending, read_measurements
+from receipts.conftest import Rows, Train, against, change_rows, change_value, group_of, reseal
+
+LAST = {"diagnostic": "intra_class_variance_mean", "split": "heldout", "epoch": 2}
+TRIPLET = {"loss": "triplet", "variant": "squared=true"}
+SEEDS = 0, 1, 2
+
+
+def spread_of(folder: Path, **wanted: Any) -> float:
+    """Standard deviation over seeds of one row, without the code under test."""
+    rows = [row for row in read_measurements(folder).to_pylist() if all(row[key] == wanted[key] for key in wanted)]
+    assert len(rows) == len(SEEDS)
+    return statistics.stdev(row["value"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("spreads", "verdict"), [(1.0, "different"), (0.2, "different"), (0.5 * SHARE, "within"), (0, None)]
+)
+def test_a_share_of_the_spread_is_allowed(copied: Train, trained: Train, spreads: float, verdict: str | None) -> None:
+    folder = copied(*SEEDS)
+    group = group_of(folder, "triplet", "squared=true")
+    run, change = read_json(group / "group.json")["runs"][0], spreads * spread_of(folder, **LAST, **TRIPLET)
+    change_value(group, lambda value: value + change, run=run, **LAST)
+    found = against(folder, trained(*SEEDS))
+    if verdict is None:
+        assert found == {}
+        return
+    assert list(found) == [run]
+    (difference,) = found[run]
+    assert (difference.kind, difference.split, difference.diagnostic) == ("epochs", "heldout", LAST["diagnostic"])
+    assert difference.verdict == verdict
+    assert (difference.rows, difference.identical, difference.beyond) == (3, 2, int(verdict == "different"))
+    assert difference.largest == pytest.approx(change)
+    assert difference.worst is not None
+    assert (difference.worst.epoch, difference.worst.step, difference.worst.item) == (2, None, None)
+    recorded = spread_of(folder, **LAST, **TRIPLET)
+    assert difference.worst.tolerance == pytest.approx(SHARE * recorded)
+    assert difference.of_spread == pytest.approx(change / recorded)
+
+
+@pytest.mark.parametrize(("relative", "verdict"), [(0.5 * ROUNDING, "within"), (2 * ROUNDING, "different")])
+def test_without_a_spread_only_rounding_is_allowed(
+    copied: Train, trained: Train, relative: float, verdict: str
+) -> None:
+    folder = copied(0)
+    change_value(group_of(folder, "contrastive"), lambda value: value * (1 + relative), diagnostic="loss", epoch=1)
+    ((difference,),) = against(folder, trained(0)).values()
+    assert difference.verdict == verdict
+    assert difference.of_spread is None
+    assert difference.largest > 0
+
+
+def test_a_value_that_is_gone_or_new_differs(copied: Train, trained: Train) -> None:
+    folder = copied(*SEEDS)
+    group = group_of(folder, "contrastive")
+    run = read_json(group / "group.json")["runs"][0]
+
+    def change(rows: Rows) -> Rows:
+        for row in rows:
+            if (row["run"], row["diagnostic"], row["epoch"]) == (run, "loss", 1):
+                row["value"] = None
+        gone = run, "effective_rank", "heldout", 2
+        kept = [row for row in rows if (row["run"], row["diagnostic"], row["split"], row["epoch"]) != gone]
+        return [*kept, {**kept[0], "run": run, "diagnostic": "loss", "split": None, "epoch": 9, "item": None}]
+
+    change_rows(group, change)
+    found = {(part.diagnostic, part.split): part for part in against(folder, trained(*SEEDS))[run]}
+    assert set(found) == {("loss", None), ("effective_rank", "heldout")}
+    assert found["loss", None].largest == math.inf
+    assert (found["loss", None].beyond, found["loss", None].missing) == (1, 1)
+    assert (found["effective_rank", "heldout"].extra, found["effective_rank", "heldout"].beyond) == (1, 0)
+    assert {part.verdict for part in found.values()} == {"different"}
+
+
+def test_a_diagnostic_that_the_record_never_had_is_named_and_not_judged(copied: Train, trained: Train) -> None:
+    folder = copied(*SEEDS)
+    change_rows(
+        group_of(folder, "contrastive"), lambda rows: [row for row in rows if row["diagnostic"] != "effective_rank"]
+    )
+    found = against(folder, trained(*SEEDS))
+    assert len(found) == len(SEEDS)
+    for parts in found.values():
+        assert {(part.diagnostic, part.verdict) for part in parts} == {("effective_rank", "unrecorded")}
+        assert verdict_of(parts) == "identical"
+
+
+def test_changed_steps_queries_planes_and_counts_differ(copied: Train, trained: Train) -> None:
+    folder = copied(*SEEDS)
+    group = group_of(folder, "contrastive")
+    runs = read_json(group / "group.json")["runs"]
+    change_value(group, lambda value: value + 1, name="steps.parquet", run=runs[0], diagnostic="gradient_norm", step=3)
+
+    def without_hits(rows: Rows) -> Rows:
+        for row in rows:
+            if row["run"] == runs[1] and row["epoch"] == 2:
+                row["recall_at_1"] = 1 - row["recall_at_1"]
+        return rows
+
+    def stretched(rows: Rows) -> Rows:
+        return [{**row, "x": 2 * row["x"]} for row in rows]
+
+    change_rows(group, without_hits, "queries.parquet")
+    change_rows(group, stretched, "map.parquet")
+    records = read_ending(group / "runs.json").records
+    reseal(group, [replace(one, terms=one.terms + 40) if one.run == runs[2] else one for one in records])
+    found = against(folder, trained(*SEEDS))
+    named = {run: {(part.kind, part.diagnostic) for part in parts} for run, parts in found.items()}
+    assert named == {
+        runs[0]: {("steps", "gradient_norm"), ("plane", "x")},
+        runs[1]: {("queries", "recall_at_1")},
+        runs[2]: {("record", "terms")},
+    }
+    assert {part.verdict for parts in found.values() for part in parts} == {"different"}
+
+
+def test_one_query_of_many_is_within_what_a_split_of_an_epoch_is_judged_by(copied: Train, trained: Train) -> None:
+    folder = copied(*SEEDS)
+    group = group_of(folder, "contrastive")
+    before = read_parquet(group / "queries.parquet").to_pylist()
+    of_first = [
+        row["recall_at_1"] for row in before if (row["run"], row["epoch"]) == (before[0]["run"], before[0]["epoch"])
+    ]
+    spread = statistics.pstdev([*of_first[1:], of_first[0] + 0.25])
+
+    def change(rows: Rows) -> Rows:
+        rows[0]["recall_at_1"] += 0.25
+        return rows
+
+    change_rows(group, change, "queries.parquet")
+    ((difference,),) = against(folder, trained(*SEEDS)).values()
+    assert difference.largest == pytest.approx(0.25 / len(of_first))  # the mean over the split's queries
+    assert difference.worst is not None
+    assert difference.worst.tolerance == pytest.approx(SHARE * spread)
+    assert difference.verdict == ("within" if 0.25 / len(of_first) <= SHARE * spread else "different") == "within"
+
+
+def test_tolerances_are_those_of_a_naive_twin(trained: Train) -> None:
+    """A run against another seed's rows: every difference and tolerance by plain Python."""
+    folder = trained(*SEEDS)
+    runs = [run for run in ended_runs(folder) if run.record.loss == "contrastive"]
+    ours, theirs = runs[0], runs[1]
+    found = {(part.split, part.diagnostic): part for part in compare(ours, theirs, runs) if part.kind == "epochs"}
+    by_run: dict[str, dict[tuple[Any, ...], float | None]] = {}
+    for row in read_measurements(folder).to_pylist():
+        key = tuple(row[name] for name in ("split", "diagnostic", "epoch", "item"))
+        by_run.setdefault(row["run"], {})[key] = row["value"]
+    mine, other = by_run[ours.record.run], by_run[theirs.record.run]
+    beyond: dict[tuple[Any, ...], int] = dict.fromkeys(found, 0)
+    largest: dict[tuple[Any, ...], float] = dict.fromkeys(found, 0.0)
+    for key, value in mine.items():
+        again = other[key]
+        if value is None or again is None:
+            difference, tolerance = 0.0 if value is again else math.inf, 0.0
+        else:
+            difference = abs(value - again)
+            recorded = (by_run[run.record.run][key] for run in runs)
+            spread = statistics.stdev([one for one in recorded if one is not None])
+            tolerance = max(SHARE * spread, ROUNDING * max(abs(value), abs(again)))
+        beyond[key[:2]] += difference > tolerance
+        largest[key[:2]] = max(largest[key[:2]], difference)
+    assert {key: part.beyond for key, part in found.items()} == beyond
+    assert {key: part.largest for key, part in found.items()} == pytest.approx(largest, rel=1e-12)
+    assert sum(beyond.values()) > 100
+    assert verdict_of(compare(ours, theirs, runs)) == "different"
+    assert verdict_of(compare(ours, ours, runs)) == "identical"
+
+
+def test_keys_tell_every_row_apart(trained: Train) -> None:
+    """What is compared row by row needs keys without doubles."""
+    for group in groups(trained(*SEEDS)):
+        for name in ("measurements.parquet", "steps.parquet"):
+            table = read_parquet(group / name)
+            columns = (table[key].to_pylist() for key in ("run", "split", "epoch", "step", "diagnostic", "item"))
+            keys = list(zip(*columns, strict=True))
+            assert len(set(keys)) == len(keys)
