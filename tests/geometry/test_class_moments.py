@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.distributed as distributed
@@ -14,7 +15,8 @@ from torch import Tensor
 from losscope.diagnostics import effective_rank, within_class_effective_rank
 from losscope.diagnostics.variance import class_deviations, class_statistics
 from losscope.errors import InvalidInput
-from losscope.geometry import ClassMoments, Moments
+from losscope.geometry import ClassMoments, Moments, SpectrumMoments
+from losscope.geometry.spectrum import Spectrum
 
 LARGE = 2**53 + 1
 
@@ -157,6 +159,37 @@ def test_what_is_refused() -> None:
         ClassMoments.from_state({"labels": torch.zeros(1)})
 
 
+def spectrum_of(embeddings: Tensor, labels: Tensor | None = None) -> Spectrum:
+    moments = SpectrumMoments()
+    moments.update(embeddings, labels)
+    return moments.compute()
+
+
+def assert_same_spectrum(found: Spectrum, expected: Spectrum) -> None:
+    for name, value in vars(expected).items():
+        np.testing.assert_allclose(getattr(found, name), value, rtol=1e-10, err_msg=name)
+
+
+@pytest.mark.parametrize("labeled", [False, True])
+def test_spectra_of_shards_merge(labeled: bool) -> None:
+    embeddings, labels = scene()
+    embeddings = embeddings + 100  # far from 0
+    total = SpectrumMoments()
+    for start in range(0, 400, 130):
+        part = SpectrumMoments()
+        part.update(embeddings[start : start + 130], labels[start : start + 130] if labeled else None)
+        total.merge(SpectrumMoments.from_state(part.state_dict()))
+    total.merge(SpectrumMoments())
+    assert_same_spectrum(total.compute(), spectrum_of(embeddings, labels if labeled else None))
+    torch.testing.assert_close(total.covariance(), torch.cov(embeddings.T, correction=0), rtol=1e-10, atol=1e-11)
+    around = embeddings - embeddings.mean(0)
+    singular = torch.linalg.svdvals(embeddings).numpy()
+    np.testing.assert_allclose(total.compute().singular_values, singular, rtol=1e-7)
+    values = torch.linalg.eigvalsh(around.T @ around)
+    expected = float(values.sum() ** 2 / values.square().sum())
+    assert total.compute().participation_ratio == pytest.approx(expected, rel=1e-9)
+
+
 def _rank(rank: int, ranks: int, folder: str) -> None:
     distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=ranks)
     embeddings, labels = scene()
@@ -164,6 +197,10 @@ def _rank(rank: int, ranks: int, folder: str) -> None:
     if rank < ranks - 1:  # the last rank has no rows
         moments.update(embeddings[rank :: ranks - 1], labels[rank :: ranks - 1])
     torch.save(moments.all_gather().state_dict(), f"{folder}/{rank}.pt")
+    unlabeled = SpectrumMoments()
+    if rank < ranks - 1:
+        unlabeled.update(embeddings[rank :: ranks - 1])
+    torch.save(unlabeled.all_gather().state_dict(), f"{folder}/spectrum-{rank}.pt")
     distributed.destroy_process_group()
 
 
@@ -173,3 +210,6 @@ def test_ranks_give_what_one_pass_gives_and_agree_to_the_bit(tmp_path: Path) -> 
     for state in states[1:]:
         assert all(torch.equal(state[name], part) for name, part in states[0].items())
     assert_equal(ClassMoments.from_state(states[0]).compute(), one_pass(*scene()))
+    gathered = [SpectrumMoments.from_state(torch.load(tmp_path / f"spectrum-{rank}.pt")) for rank in range(3)]
+    assert torch.equal(gathered[0].covariance(), gathered[2].covariance())
+    assert_same_spectrum(gathered[0].compute(), spectrum_of(scene()[0]))

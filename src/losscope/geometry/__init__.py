@@ -8,6 +8,7 @@ from losscope.geometry.geometry import Geometry, describe
 from losscope.geometry.moments import Moments
 from losscope.geometry.plane import Plane, plane
 from losscope.geometry.spaces import SpaceComparison, compare_spaces
+from losscope.geometry.spectrum_moments import SpectrumMoments
 
 __all__ = [
     "ClassMoments",
@@ -16,6 +17,7 @@ __all__ = [
     "Moments",
     "Plane",
     "SpaceComparison",
+    "SpectrumMoments",
     "compare_spaces",
     "describe",
     "plane",

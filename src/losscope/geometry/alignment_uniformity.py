@@ -15,6 +15,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from losscope.geometry.estimate import Estimate, over_groups
 from losscope.geometry.moments import Moments
@@ -38,19 +39,29 @@ class Uniformity:
     def __init__(self, queries: Queries) -> None:
         self._queries = len(queries.rows)
         self._sums = torch.zeros(GROUPS, dtype=torch.float64, device=queries.points.device)
-        self._pairs = [0] * GROUPS
+        self._pairs = torch.zeros(GROUPS, dtype=torch.int64)
 
     def update(self, tile: Tile) -> None:
         self._sums[tile.group] += (tile.squared * -T).exp_().sum(dtype=torch.float64)
         self._pairs[tile.group] += tile.squared.numel()
 
+    def state(self) -> tuple[Tensor, ...]:
+        """For a worker to send."""
+        return self._sums.cpu(), self._pairs
+
+    def merge(self, state: tuple[Tensor, ...]) -> None:
+        """Add what was summed over other rows."""
+        sums, pairs = state
+        self._sums += sums.to(self._sums.device)
+        self._pairs += pairs
+
     def compute(self, own: int) -> Estimate:
         """log of the mean over pairs; `own` pairs of a query and itself were met, and added 0."""
-        sums = self._sums.tolist()
-        total = sum(self._pairs) - own
-        filled = [group for group in range(GROUPS) if self._pairs[group]]
+        sums, pairs = self._sums.tolist(), self._pairs.tolist()
+        total = sum(pairs) - own
+        filled = [group for group in range(GROUPS) if pairs[group]]
         share = own / len(filled) if filled else 0
-        logs = [_log(sums[group], self._pairs[group] - share) for group in filled]
+        logs = [_log(sums[group], pairs[group] - share) for group in filled]
         return over_groups(_log(sum(sums), total), logs if len(filled) > 1 else [], self._queries)
 
 

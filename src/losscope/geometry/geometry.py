@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from losscope.errors import InvalidInput
-from losscope.geometry.alignment_uniformity import AlignmentUniformity, Uniformity, alignment_uniformity
+from losscope.geometry.alignment_uniformity import AlignmentUniformity, alignment_uniformity
 from losscope.geometry.classes import PerClass, per_class
 from losscope.geometry.collapse import CollapseAlarm, NeuralCollapse, collapse_alarm, neural_collapse
 from losscope.geometry.density import Density, density
@@ -24,15 +24,16 @@ from losscope.geometry.first_pass import first_pass
 from losscope.geometry.hubness import Hubness, Occurrences, bad_share, hubness, occurrences
 from losscope.geometry.moments import Moments
 from losscope.geometry.nearest import Nearest
-from losscope.geometry.overlap import Distances, Overlap
+from losscope.geometry.overlap import Overlap
 from losscope.geometry.pairs import Queries, draw_queries, watch
 from losscope.geometry.rows import Rows, Similarity
 from losscope.geometry.silhouette import Silhouette, ToClasses, silhouette, to_classes
 from losscope.geometry.spectrum import Spectrum, spectrum
 from losscope.geometry.suspects import Suspects, suspects, votes
 from losscope.geometry.variance import Variance, variance
+from losscope.geometry.watching import watched
 from losscope.seeds import generator
-from losscope.tasks import Run, in_turn
+from losscope.tasks import Run, cut, in_order, in_turn
 
 HUB_SAMPLES = 5
 """Disjoint samples of rows whose hubness is measured where there are too many rows for all."""
@@ -102,14 +103,15 @@ def describe(
             raise InvalidInput(f"{name} is {value}; expected 1 or more")
     rows = Rows(embeddings, labels, similarity=similarity, chunk=chunk, device=device)
     say = progress or (lambda done, total, what: None)
-    seen = first_pass(rows, embeddings, pieces or [(0, len(rows))], run, say)
+    cuts = pieces or [(0, len(rows))]
+    seen = first_pass(rows, embeddings, cuts, run, say)
     moments = seen.moments.compute()
     found = spectrum(moments)
     queries = draw_queries(rows, sample=sample, exact_up_to=exact_up_to, seed=seed)
-    near, uniformity, distances = Nearest(queries, k), Uniformity(queries), Distances(queries, seen.longest)
-    watch(rows, queries, [near, uniformity, distances], say)
-    own = len(queries.rows)
-    of_queries, of_rows = _against_classes(rows, queries, moments, say)
+    elsewhere = in_turn if queries.exact else run  # all rows as queries would be sent with each task
+    around = watched(rows, embeddings, cuts, queries, seen.longest, k, elsewhere, say)
+    near, own = around.near, len(queries.rows)
+    of_queries, of_rows = _against_classes(rows, embeddings, cuts, queries, moments, run, say)
     shown = silhouette(
         of_rows.silhouettes,
         rows.places if of_rows is not of_queries else queries.places,
@@ -133,10 +135,10 @@ def describe(
         spectrum=found,
         collapse=neural_collapse(moments),
         alarm=collapse_alarm(moments, found, unit=similarity == "cosine"),
-        alignment_uniformity=alignment_uniformity(moments, uniformity.compute(own), unit=similarity == "cosine"),
+        alignment_uniformity=alignment_uniformity(moments, around.uniformity.compute(own), unit=similarity == "cosine"),
         hubness=_hubness(rows, queries, near, k, sample, seed),
         silhouette=shown,
-        overlap=distances.compute(),
+        overlap=around.distances.compute(),
         density=density(moments, unit=similarity == "cosine"),
         per_class=per_class(rows, moments, shown.by_class, seed=seed),
         duplicates=duplicates(rows, seen.hashes.groups(), queries.rows, near.rows, near.squared, spread=spread),
@@ -150,17 +152,38 @@ def describe(
     )
 
 
-def _against_classes(rows: Rows, queries: Queries, moments: Moments, say: Progress) -> tuple[ToClasses, ToClasses]:
+def _against_classes(
+    rows: Rows, embeddings: Any, pieces: Sequence[tuple[int, int]], queries: Queries, moments: Moments, run: Run, say: Progress
+) -> tuple[ToClasses, ToClasses]:  # fmt: skip
     """The queries against the classes, and all rows, or again the queries where that would take too long."""
     if queries.exact or len(rows) * len(rows.classes) > COMPARED:
         found = to_classes(queries.points, queries.places, moments)
         return found, found
+    given = (
+        (cut(embeddings, start, stop), rows.places[start:stop].clone(), rows.similarity, rows.chunk, str(rows.device), moments)
+        for start, stop in pieces
+    )  # fmt: skip
     parts = []
-    for chunk, points in rows.chunks():
-        parts.append(to_classes(points, rows.places[chunk], moments))
-        say(chunk.stop, len(rows), "classes")
-    whole = ToClasses(*(torch.cat(part) for part in zip(*(vars(one).values() for one in parts), strict=True)))
+    for (_, stop), part in zip(pieces, in_order(run(piece_to_classes, given)), strict=True):
+        parts.append(part)
+        say(stop, len(rows), "classes")
+    whole = _joined(parts).to(rows.device)
     return ToClasses(*(part[queries.rows] for part in vars(whole).values())), whole
+
+
+def piece_to_classes(
+    embeddings: Any, places: Tensor, similarity: Similarity, chunk: int, device: str, moments: Moments
+) -> ToClasses:  # fmt: skip
+    """The task: the rows of a piece (rows, dim), of the classes at `places`, against all classes."""
+    rows = Rows(embeddings, places, similarity=similarity, chunk=chunk, device=device)
+    there = moments.to(rows.device)
+    return _joined([to_classes(points, rows.labels[here], there) for here, points in rows.chunks()]).to(
+        torch.device("cpu")
+    )
+
+
+def _joined(parts: Sequence[ToClasses]) -> ToClasses:
+    return ToClasses(*(torch.cat(part) for part in zip(*(vars(one).values() for one in parts), strict=True)))
 
 
 def _hubness(rows: Rows, queries: Queries, near: Nearest, k: int, sample: int, seed: int) -> Hubness:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,6 +25,14 @@ class Moments:
     outlier_sum: Tensor  # (dim,) sum of the rows without a class
     scatter: Tensor | None = None  # (dim, dim) Σ (zᵢ - μ_c)(zᵢ - μ_c)ᵀ over the rows with a class
     outlier_scatter: Tensor | None = None  # (dim, dim) Σ zᵢ zᵢᵀ over the rows without
+
+    def to(self, device: torch.device) -> Moments:
+        """The same on another device."""
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        moved: dict[str, Any] = {
+            name: one.to(device) if isinstance(one, Tensor) else one for name, one in parts.items()
+        }
+        return Moments(**moved)
 
     @property
     def rows(self) -> int:

@@ -46,13 +46,24 @@ class Distances:
     def update(self, tile: Tile) -> None:
         distances = tile.squared.sqrt()
         self._same[tile.group] += self._counted(distances[tile.same])
-        # What has no class, and the own pairs at infinity, lie outside of the bins.
         everything = distances if bool(tile.classed.all()) else distances[tile.classed]
         self._all[tile.group] += self._counted(everything)
 
+    def state(self) -> tuple[Tensor, ...]:
+        """For a worker to send."""
+        return self._same.cpu(), self._all.cpu()
+
+    def merge(self, state: tuple[Tensor, ...]) -> None:
+        """Add what was counted among other rows."""
+        for mine, theirs in zip((self._same, self._all), state, strict=True):
+            mine += theirs.to(mine.device)
+
     def _counted(self, distances: Tensor) -> Tensor:
-        kept = distances.clamp_max(self._longest) if distances.ndim == 1 else distances
-        return torch.histc(kept, BINS, 0, self._longest).double()
+        # Own pairs, at infinity, come to lie beyond the bins, and what rounding put beyond the last one in it.
+        bins = (distances / self._longest * BINS).clamp_max_(BINS + 1).int().view(-1)
+        counts = torch.bincount(bins, minlength=BINS + 2).double()
+        counts[BINS - 1] += counts[BINS]
+        return counts[:BINS]
 
     def compute(self) -> Overlap:
         same, every = self._same.cpu().numpy(), self._all.cpu().numpy()

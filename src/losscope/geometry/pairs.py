@@ -6,7 +6,7 @@ what the groups differ by gives the intervals. Several measures may watch one pa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,6 +31,10 @@ class Queries:
     groups: Tensor  # (queries,) number of the group, not falling; all 0 where every row asks
     exact: bool
 
+    def to(self, device: torch.device) -> Queries:
+        rows, points, places, groups = (part.to(device) for part in (self.rows, self.points, self.places, self.groups))
+        return Queries(rows, points, places, groups, self.exact)
+
 
 @dataclass(frozen=True)
 class Tile:
@@ -38,7 +42,7 @@ class Tile:
 
     queries: slice  # of the queries
     group: int
-    rows: slice  # of the gallery
+    rows: slice  # of the space
     squared: Tensor  # (queries, rows), at least 0; the own pair has infinity
     same: Tensor  # (queries, rows) bool: both of one class, and not the own pair
     classed: Tensor  # (queries, rows) bool: both have a class, and not the own pair
@@ -64,10 +68,8 @@ def draw_queries(rows: Rows, *, sample: int, exact_up_to: int, seed: int) -> Que
     return Queries(asked, points, rows.places[asked], groups, exact)
 
 
-def watch(
-    rows: Rows, queries: Queries, watchers: Sequence[Watcher], progress: Callable[[int, int, str], None] | None = None
-) -> None:
-    """Show every pair of a query and another row to each watcher, once."""
+def watch(rows: Rows, queries: Queries, watchers: Sequence[Watcher], *, first: int = 0) -> None:
+    """Show every pair of a query and another row to each watcher, once; `rows` are those of the space from `first` on."""
     bounds = _bounds(queries.groups)
     center = queries.points.mean(0)  # near 0, dot products lose least
     asking = queries.points - center
@@ -83,12 +85,11 @@ def watch(
                 own_place = queries.places[asked].unsqueeze(1)
                 same = (own_place == places) & (own_place >= 0)
                 classed = ((own_place >= 0) & (places >= 0)).expand_as(squared).contiguous()
-                _leave_out_own(queries.rows[asked], here, squared, same, classed)
-                tile = Tile(asked, group, here, squared, same, classed)
+                _leave_out_own(queries.rows[asked] - first, here, squared, same, classed)
+                whole = slice(first + here.start, first + here.stop)
+                tile = Tile(asked, group, whole, squared, same, classed)
                 for watcher in watchers:
                     watcher.update(tile)
-        if progress is not None:
-            progress(chunk.stop, len(rows), "pairs")
 
 
 def _bounds(groups: Tensor) -> list[tuple[slice, int]]:

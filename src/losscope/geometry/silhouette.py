@@ -43,6 +43,9 @@ class ToClasses:
     margins: Tensor  # above 0: a wrong class's centroid is nearer than the own; NaN also for a lone row
     nearest: Tensor  # place of the wrong class with the nearest centroid
 
+    def to(self, device: torch.device) -> ToClasses:
+        return ToClasses(*(part.to(device) for part in (self.silhouettes, self.margins, self.nearest)))
+
 
 def to_classes(points: Tensor, places: Tensor, moments: Moments) -> ToClasses:
     """Silhouettes of squared distances, and margins, of points (rows, dim) with the places (rows,) of their classes."""
