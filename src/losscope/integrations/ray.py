@@ -11,18 +11,21 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import socket
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from losscope.errors import InvalidInput, LosscopeError, MissingDependency
+from losscope.files.lock import take
 
 OBJECT_STORE = 128 * 2**20
 """Bytes of shared memory that a session of our own may take: arguments and results are small, data come from files."""
 
+FOLDER, LOCK = "losscope-ray-", "lock"
 LONGEST_FOLDER = 18
 """Characters of a temporary folder that leave room for the names of Ray's sockets, which have 104 in all on a Mac."""
 
@@ -51,6 +54,19 @@ def session(address: str | None = None, *, cpus: int = 1, memory: int = OBJECT_S
     started = _connected(address) if address is not None else _started(cpus, memory)
     with started:
         yield
+
+
+def check(address: str | None = None) -> None:
+    """Raise what `session` would raise, without starting anything: MissingDependency, or InvalidInput where nothing
+    listens at a cluster's address. Ray itself tries for a minute, and then ends the process."""
+    _ray()
+    if address is None or address == "auto":
+        return
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except (OSError, ValueError) as error:
+        raise _nobody(address, error) from None
 
 
 def tasks(
@@ -84,7 +100,7 @@ def tasks(
                 except ray.exceptions.RayTaskError as error:
                     raise (error.cause if isinstance(error.cause, LosscopeError) else error) from None
                 except ray.exceptions.RayError as error:
-                    reason = f"the worker of Ray was lost {retries + 1} times: {_first_line(error)}"
+                    reason = f"the worker of Ray was lost, and so was every retry: {_first_line(error)}"
                     if lost is None:
                         raise WorkerLost(f"task {index}: {reason}") from None
                     result = lost(index, reason)
@@ -100,51 +116,52 @@ def tasks(
 def _started(cpus: int, memory: int) -> Iterator[None]:
     """A session on this machine."""
     ray = _ray()
-    own = _own_folder()
-    folder = str(own / "r")  # which Ray opens to everybody
     settings = {
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "OMP_NUM_THREADS": "1",
     }
-    try:
-        with _environment(settings), _silent():
-            try:
-                with _on_loopback():
-                    ray.init(
-                        "local",
-                        num_cpus=cpus,
-                        object_store_memory=memory,
-                        include_dashboard=False,
-                        log_to_driver=False,
-                        logging_level="ERROR",
-                        _temp_dir=folder,
-                        _plasma_directory=None if _shared_memory() > memory else folder,  # unasked, Ray would warn
-                    )
-                yield
-            finally:
-                ray.shutdown(wait_for_processes=True)
-    finally:
-        shutil.rmtree(own, ignore_errors=True)
+    with _own_folder() as own, _environment(settings), _silent():
+        folder = str(own / "r")  # which Ray opens to everybody
+        try:
+            with _on_loopback():
+                ray.init(
+                    "local",
+                    num_cpus=cpus,
+                    object_store_memory=memory,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level="ERROR",
+                    _temp_dir=folder,
+                    _plasma_directory=None if _shared_memory() > memory else folder,  # unasked, Ray would warn
+                )
+            yield
+        finally:
+            ray.shutdown(wait_for_processes=True)
 
 
 @contextmanager
 def _connected(address: str) -> Iterator[None]:
     """A session on somebody's cluster; leaving it ends its tasks, not the cluster."""
     ray = _ray()
+    check(address)
     try:
         ray.init(address, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise InvalidInput(
-            f"no cluster of Ray answers at {address} ({_first_line(error)}); expected 'auto' on a machine of the cluster, "
-            "'host:port', or 'ray://host:port'"
-        ) from None
+        raise _nobody(address, error) from None
     try:
         with _silent():
             yield
     finally:
         ray.shutdown()
+
+
+def _nobody(address: str, error: Exception) -> InvalidInput:
+    return InvalidInput(
+        f"no cluster of Ray answers at {address} ({_first_line(error)}); expected 'auto' on a machine of the cluster, "
+        "'host:port', or 'ray://host:port'"
+    )
 
 
 def _ray() -> Any:
@@ -202,10 +219,24 @@ def _silent() -> AbstractContextManager[None]:
     return _replaced("ray._private.worker", "_worker_logs_enabled", False)
 
 
-def _own_folder() -> Path:
-    """A temporary folder that only this user may enter."""
+@contextmanager
+def _own_folder() -> Iterator[Path]:
+    """A temporary folder that only this user may enter, and that goes with the block. One that a killed process has left
+    goes with the next."""
     usual = tempfile.gettempdir()
-    return Path(tempfile.mkdtemp(prefix="losscope-ray-", dir=usual if len(usual) <= LONGEST_FOLDER else "/tmp"))
+    place = Path(usual if len(usual) <= LONGEST_FOLDER else "/tmp")
+    for left in place.glob(f"{FOLDER}*/{LOCK}"):
+        with suppress(OSError), left.open("a") as file:
+            if take(file, wait=False):
+                shutil.rmtree(left.parent, ignore_errors=True)
+    own = Path(tempfile.mkdtemp(prefix=FOLDER, dir=place))
+    try:
+        with (own / "new").open("w") as file:
+            take(file)
+            (own / "new").rename(own / LOCK)  # seen by others only when it is ours
+            yield own
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
 
 
 def _shared_memory() -> int:

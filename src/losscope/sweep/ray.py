@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from losscope.integrations.ray import session, tasks
+from losscope.integrations.ray import check, session, tasks
 from losscope.study import NUMERICS_VERSION
 from losscope.sweep.elsewhere import Followed, run_elsewhere
 from losscope.sweep.lost import lost
@@ -24,6 +24,7 @@ class RayWorkers:
     def __init__(
         self, place: Place, progress: Progress, *, address: str | None, jobs: int, cpus: float, gpus: float
     ) -> None:
+        check(address)
         self.place, self.progress = place, progress
         self.address, self.jobs, self.cpus, self.gpus = address, jobs, cpus, gpus
         self.units: list[Unit] = []

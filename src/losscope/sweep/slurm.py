@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from losscope.errors import InvalidInput, LosscopeError, MissingDependency
@@ -56,7 +57,9 @@ class SlurmJobs:
         self.place, self.progress, self.folder = place, progress, folder.resolve()
         if gpus != int(gpus):
             raise InvalidInput(f"gpus_per_cell is {gpus}; Slurm gives whole GPUs (fractions are for Ray)")
-        self.executor = _executor(self.folder, settings, jobs, math.ceil(cpus), int(gpus))
+        self.parameters = settings, jobs, math.ceil(cpus), int(gpus)
+        with TemporaryDirectory() as elsewhere:  # submitit makes its folder at once: what is wrong is told before
+            _executor(Path(elsewhere), *self.parameters)
         self.units: list[Unit] = []
 
     def submit(self, unit: Unit) -> None:
@@ -68,7 +71,8 @@ class SlurmJobs:
             return
         follow = Followed(units, self.progress)
         arguments = [(unit.cell, unit.folder.resolve(), self.place, NUMERICS_VERSION) for unit in units]
-        running = dict(zip(self.executor.map_array(Resumed(), *zip(*arguments, strict=True)), units, strict=True))
+        jobs = _executor(self.folder, *self.parameters).map_array(Resumed(), *zip(*arguments, strict=True))
+        running = dict(zip(jobs, units, strict=True))
         well = True
         try:
             while running:
