@@ -232,3 +232,14 @@ def test_an_array_of_shards_is_never_joined_by_a_diagnosis(tmp_path: Path, monke
     monkeypatch.setattr(door, "EXACT_UP_TO", 100)  # beyond it there is no table of all pairs
     pattern = write(tmp_path, "safetensors", *space())
     assert losscope.diagnose(pattern, sample=50, out=tmp_path / "out").n == ROWS
+
+
+@pytest.mark.ray
+def test_ray_gives_what_this_process_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.setattr(shards, "PIECE", 64)
+    pattern = write(tmp_path / "s", "safetensors", *space())
+    here = losscope.diagnose(pattern, sample=120)
+    there = losscope.diagnose(pattern, sample=120, on="ray", jobs=2)
+    assert there.to_json() == here.to_json()
+    assert there.frame().equals(here.frame())
