@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from transformers import TrainerCallback
+
+from losscope.table import read_measurements
 
 pytestmark = [pytest.mark.filterwarnings("ignore")]  # a trainer of this size warns of its own dependencies throughout
 
@@ -33,7 +36,19 @@ def model(folder: Path) -> Any:
     return SentenceTransformer(modules=[transformer, Pooling(16)], device="cpu")
 
 
-def train(folder: Path, watched: bool) -> tuple[Any, list[torch.Tensor], Any]:
+class Stop(TrainerCallback):
+    """Ends the training after a step, as if it was told to."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **beside: Any) -> None:
+        control.should_training_stop |= state.global_step >= self.step
+
+
+def train(
+    folder: Path, watched: bool, stop: int | None = None, resume_from: str | None = None, **options: Any
+) -> tuple[Any, list[torch.Tensor], Any]:
     from datasets import Dataset
     from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
@@ -45,13 +60,16 @@ def train(folder: Path, watched: bool) -> tuple[Any, list[torch.Tensor], Any]:
         model=encoder,
         args=SentenceTransformerTrainingArguments(
             output_dir=str(folder / "out"), num_train_epochs=2, per_device_train_batch_size=8, report_to="none",
-            logging_steps=1, save_strategy="no", disable_tqdm=True, use_cpu=True, max_grad_norm=0.01, seed=1,
+            logging_steps=1, disable_tqdm=True, use_cpu=True, max_grad_norm=0.01, seed=1,
+            **{"save_strategy": "no", **options},
         ),
         train_dataset=Dataset.from_dict(texts()),
         loss=MultipleNegativesRankingLoss(encoder),
     )  # fmt: skip
-    monitor = monitored(trainer, out=folder / "run", strict=True) if watched else None
-    trainer.train()
+    monitor = monitored(trainer, out=folder / "run", resume=True, strict=True) if watched else None
+    if stop:
+        trainer.add_callback(Stop(stop))
+    trainer.train(resume_from_checkpoint=resume_from)
     return monitor, [*encoder.state_dict().values(), torch.get_rng_state()], trainer
 
 
@@ -72,3 +90,28 @@ def test_a_monitored_training_is_bit_identical(tmp_path: Path, monkeypatch: pyte
     assert monitor.lines[0]["gradient_norm_embedding"][0] > 0
     assert not trainer.loss._forward_hooks
     assert isinstance(trainer.loss, nn.Module)
+
+
+@pytest.mark.parametrize("restores", [False, True])
+def test_a_resumed_training_has_the_record_of_one_that_was_not_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, restores: bool
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    pytest.importorskip("datasets")
+    whole, _, _ = train(tmp_path / "whole", watched=True)
+    folder = tmp_path / "killed"
+    train(folder, watched=True, stop=4, save_strategy="steps", save_steps=2)
+    assert {row["step"] for row in rows_of(folder / "run", steps=True)} == {0, 1, 2, 3}
+    (folder / "out" / "checkpoint-4").rename(folder / "later")  # steps 2 and 3 are trained again
+    again, _, _ = train(
+        folder, watched=True, resume_from=str(folder / "out" / "checkpoint-2"),
+        restore_callback_states_from_checkpoint=restores,
+    )  # fmt: skip
+    assert (again.count, again.epochs) == (whole.count, whole.epochs) == (6, 2)
+    for steps in (True, False):
+        assert rows_of(folder / "run", steps=steps) == rows_of(tmp_path / "whole" / "run", steps=steps)
+
+
+def rows_of(folder: Path, *, steps: bool) -> list[dict[str, Any]]:
+    found = read_measurements(folder, steps=steps).to_pylist()
+    return [{key: value for key, value in row.items() if key != "run"} for row in found]

@@ -13,6 +13,7 @@ from torch.utils.data import TensorDataset
 import losscope
 from losscope.errors import InvalidInput
 from losscope.monitor import Monitor
+from losscope.table import read_measurements, read_runs
 
 INPUTS, LABELS = torch.randn(24, 6, generator=torch.Generator().manual_seed(0)), torch.arange(24) % 3
 
@@ -83,6 +84,35 @@ def test_a_loop_of_accelerate() -> None:
     assert monitor is not None
     assert monitor.count == 3
     assert monitor.scaler is False
+
+
+def test_a_checkpoint_of_accelerate_goes_on_in_the_record(tmp_path: Path) -> None:
+    from accelerate import Accelerator
+
+    from losscope.integrations.accelerate import monitored
+
+    def steps(monitor: Monitor, criterion: nn.Module, count: int) -> None:
+        for rows in torch.arange(24).split(8)[:count]:
+            criterion(INPUTS[rows].clone().requires_grad_(), LABELS[rows]).backward()
+        monitor.epoch()
+
+    criterion = losscope.Criterion("contrastive", margin=2.0)
+    accelerator = Accelerator(cpu=True)
+    monitor = monitored(accelerator, criterion, out=tmp_path / "run", resume=True, strict=True)
+    steps(monitor, criterion, 3)
+    accelerator.save_state(str(tmp_path / "checkpoint"))
+    steps(monitor, criterion, 2)  # killed here: trained again
+    criterion = losscope.Criterion("contrastive", margin=2.0)
+    accelerator = Accelerator(cpu=True)
+    again = monitored(accelerator, criterion, out=tmp_path / "run", resume=True, strict=True)
+    accelerator.load_state(str(tmp_path / "checkpoint"))
+    assert (again.count, again.epochs) == (3, 1)
+    steps(again, criterion, 1)
+    again.close()
+    rows = read_measurements(tmp_path / "run", steps=True).to_pylist()
+    assert [row["step"] for row in rows if row["diagnostic"] == "loss"] == [0, 1, 2, 3]
+    (run,) = read_runs(tmp_path / "run")
+    assert (run.updates, run.epochs, run.samples) == (4, 2, 32)
 
 
 def test_tensorboard_gets_what_the_monitor_measures(tmp_path: Path) -> None:

@@ -268,6 +268,37 @@ def test_a_resumed_run_has_the_record_of_one_that_was_not_killed(tmp_path: Path)
     assert rows(tmp_path / "killed") == rows(tmp_path / "whole")
 
 
+def test_a_script_started_again_resumes_or_starts_its_record_again(tmp_path: Path) -> None:
+    def start() -> tuple[Loop, Monitor]:
+        loop = Loop(losscope.Criterion("contrastive"))
+        return loop, Monitor(loop.criterion, out=tmp_path / "run", resume=True, strict=True)
+
+    def seen() -> list[int]:
+        return sorted({row["step"] for row in read_measurements(tmp_path / "run", steps=True).to_pylist()})
+
+    loop, monitor = start()
+    loop.epoch(4)
+    state = monitor.state_dict()
+    loop.epoch(2)
+    monitor.close()
+    assert seen() == [*range(6)]
+    loop, monitor = start()
+    monitor.load_state_dict(state)
+    loop.epoch(1)
+    monitor.close()
+    assert seen() == [*range(5)]
+    loop, monitor = start()  # without a state
+    loop.epoch(2)
+    monitor.close()
+    assert seen() == [0, 1]
+    with pytest.raises(InvalidInput, match="holds the record of another run or loss"):
+        Monitor(out=tmp_path / "run", resume=True, loss="another")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "note").write_text("mine")
+    with pytest.raises(InvalidInput, match="holds no monitored run"):
+        Monitor(out=tmp_path / "mine", resume=True)
+
+
 def test_two_encoders_are_matched_rows() -> None:
     def criterion(first: Tensor, second: Tensor) -> Tensor:
         return nn.functional.cross_entropy(first @ second.T / 0.1, torch.arange(len(first)))

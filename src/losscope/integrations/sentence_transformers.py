@@ -2,6 +2,9 @@
 
 The loss there encodes the sentences itself; the monitor taps both. Columns of matched texts (anchor, positive, ...) are
 matched rows; a single column with labels has classes.
+
+    monitor = monitored(trainer, out="runs/first", resume=True)
+    trainer.train(resume_from_checkpoint=...)                       # goes on in the record, as the trainer in its training
 """
 
 from __future__ import annotations

@@ -220,8 +220,10 @@ class Monitor:
             self._call = call
 
     def note(self, **values: float) -> None:
-        """Scalars that a trainer measured itself of the step whose backward is done, such as `gradient_norm`."""
-        self._norms = {name: torch.tensor(value, dtype=torch.float64) for name, value in values.items()}
+        """Scalars that a trainer measured itself of the step whose backward is done, such as `gradient_norm`. Once the
+        epoch has ended there is no such step, and they are left out."""
+        if self._call is not None and self._call.is_complete:
+            self._norms = {name: torch.tensor(value, dtype=torch.float64) for name, value in values.items()}
 
     def settle(self) -> None:
         """Count the last call of the criterion as a step, if backward has brought its gradient."""
