@@ -19,6 +19,7 @@ from losscope.errors import InvalidInput, UnknownName
 from losscope.evaluation.first_hit import FirstHits, first_hits
 from losscope.evaluation.labels import Labels, LabelSets, checked_labels, described
 from losscope.evaluation.measures import BY_K, DEEP, MEASURES, Scores, scores_of
+from losscope.evaluation.mirrored import MirroredRanking
 from losscope.evaluation.points import Similarity, check_embeddings, points_of
 from losscope.evaluation.ranking import Ranking
 from losscope.evaluation.ties import Order
@@ -164,6 +165,11 @@ class Task:
         return self.gallery_labels is None
 
     @property
+    def symmetric(self) -> bool:
+        """Whether x · y and y · x are one number to the last bit."""
+        return self.same and self.similarity == "cosine"
+
+    @property
     def shown_labels(self) -> Labels:
         return self.query_labels if self.gallery_labels is None else self.gallery_labels
 
@@ -178,7 +184,7 @@ def _counted(task: Task) -> tuple[Tensor, dict[Order, Scores]]:
         task.gallery,
         task.shown_labels,
         same=task.same,
-        symmetric=task.same and task.similarity == "cosine",
+        symmetric=task.symmetric,
         progress=task.progress,
     )
     rows = (found.found > 0).nonzero().squeeze(1)
@@ -197,7 +203,7 @@ def _ranked(task: Task, backend: Backend) -> tuple[Tensor, dict[Order, Scores]]:
     """Rows that asked, and their scores from the first places of their lists."""
     own = torch.arange(len(task.queries), device=task.queries.device) if task.same else task.query_rows
     labels = (task.query_labels, task.shown_labels)
-    ranking = _ranking(backend)(task.queries, task.gallery, labels, own)
+    ranking = _ranking(backend, task)(task.queries, task.gallery, labels, own)
     wanted = ranking.relevance.count
     rows = (wanted > 0).nonzero().squeeze(1)
     _check_asked(rows, task)
@@ -263,9 +269,9 @@ class _Gathered:
                 kept[places] = value
 
 
-def _ranking(backend: Backend) -> type[Ranking]:
+def _ranking(backend: Backend, task: Task) -> type[Ranking]:
     if backend == "torch":
-        return Ranking
+        return MirroredRanking if task.symmetric else Ranking
     if backend == "faiss":
         from losscope.evaluation.faiss import FaissRanking
 

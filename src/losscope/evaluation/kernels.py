@@ -30,6 +30,14 @@ def sorted_rows(keys: Tensor) -> Tensor:
     return keys
 
 
+def in_order_of(keys: Tensor, bound: int) -> Tensor:
+    """Indices (n,) that sort whole `keys` (n,) from 0 to `bound` - 1 < 2**16, stably: a radix sort."""
+    if keys.device.type != "cpu":
+        return keys.sort(stable=True).indices
+    assert bound <= 2**16
+    return torch.from_numpy(keys.numpy().astype(np.uint16).argsort(kind="stable"))
+
+
 def largest(similarities: Tensor, k: int) -> Tensor:
     """The k-th largest (rows,) of each row of similarities (rows, columns), k from 1."""
     if similarities.device.type != "cpu":

@@ -151,8 +151,8 @@ def _average_precision(hit: Tensor, counted: Tensor, wanted: Tensor, patch: _Pat
         others = torch.where(patch.size > 1, (patch.found - 1) / (patch.size - 1), 0.0)
         up_to = patch.before + 1 + (patch.inside - 1) * others
         gain[patch.row, patch.place] = patch.found / patch.size * up_to / (patch.place + 1)
-    gain[rank > wanted.unsqueeze(1)] = 0.0
-    return gain.sum(1) / wanted
+    up_to_rank = gain.cumsum(1)  # one after the other: how wide the list is does not change a bit
+    return up_to_rank.gather(1, (wanted - 1).clamp(max=depth - 1).unsqueeze(1)).squeeze(1) / wanted
 
 
 def _reciprocal_rank(hit: Tensor, ties: Ties, order: Order) -> Tensor:

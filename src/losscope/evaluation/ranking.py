@@ -7,7 +7,6 @@ sorted. Where too few reach it, the query is asked again at a lower level: luck 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,8 +19,9 @@ from losscope.evaluation.labels import Labels, LabelSets, Relevance
 from losscope.neighbors import floor_of_level, level_of
 from losscope.types import OUTLIER
 
-SAMPLE = 2048  # columns that choose a level
-TILE = 2**21  # similarities at a time: 8 MB
+SAMPLE = 2048  # columns that choose a level, at most
+SLACK = 2
+TILE = 2**19
 CANDIDATES = 2**21  # kept at a time
 COLUMNS = 16  # of points that are moved at a time
 FEWEST = 16  # rows and columns of a product: one of fewer may be summed in another order, and tear ties apart
@@ -56,13 +56,15 @@ class Nearest:
     modes: dict[int, Tensor]  # row -> the most frequent label of all these, where they are one tie
 
 
-def _in_order(points: Tensor, order: Tensor, *, taken: bool) -> Tensor:
-    """Rows of `points` (m, dim) in this order, at least FEWEST of them; in their own memory if they are `taken`."""
-    if taken and len(points) >= FEWEST:
+def _in_order(points: Tensor, order: Tensor, multiple: int, *, taken: bool) -> Tensor:
+    """Rows of `points` (m, dim) in this order, and zeros up to a multiple of `multiple` rows and at least FEWEST; in
+    their own memory if they are `taken`."""
+    rows = max(-(-len(points) // multiple) * multiple, FEWEST)
+    if taken and len(points) == rows:
         for columns in torch.split(points, COLUMNS, dim=1):
             columns.copy_(columns[order])
         return points
-    found = points.new_zeros(max(len(points), FEWEST), points.shape[1])
+    found = points.new_zeros(rows, points.shape[1])
     torch.index_select(points, 0, order, out=found[: len(points)])
     return found
 
@@ -74,13 +76,15 @@ class Ranking:
     A gallery that is another tensor than the queries is taken: its rows are moved, so that no second copy is held.
     """
 
+    multiple = 1  # of rows of the gallery
+
     def __init__(self, queries: Tensor, gallery: Tensor, labels: tuple[Labels, Labels], own: Tensor | None) -> None:
         order = torch.randperm(len(gallery), generator=torch.Generator().manual_seed(0)).to(gallery.device)
         of_queries, of_gallery = labels
         self.queries, self.shown = queries, len(gallery)
-        self.gallery = _in_order(gallery, order, taken=gallery is not queries)
+        self.gallery = _in_order(gallery, order, self.multiple, taken=gallery is not queries)
         self.labels: Labels = of_gallery.take(order) if isinstance(of_gallery, LabelSets) else of_gallery[order]
-        self.own = None if own is None else order.argsort()[own]
+        self.own = None if own is None else order.argsort()[own]  # places of the queries
         self.relevance = Relevance(of_queries, self.labels, self.own)
         if isinstance(self.labels, Tensor):
             self.voter = self.labels != OUTLIER
@@ -94,37 +98,50 @@ class Ranking:
         classes, places = torch.unique(self.labels, return_inverse=True)
         return classes, places
 
-    def lists(self, rows: Tensor, depth: Tensor, *, votes: int = 0, block: int | None = None) -> Iterator[Lists]:
+    def lists(
+        self, rows: Tensor, depth: Tensor, *, votes: int = 0, block: int | None = None, tries: int = 0
+    ) -> Iterator[Lists]:
         """Lists of the queries `rows`, at least `depth` (rows,) deep, and the `votes` nearest labeled items.
 
-        They come in blocks, queries that ask deepest last.
+        They come in blocks, queries that ask deepest last, after them those of whom a level was too high; the more
+        `tries` there were, the lower the level.
         """
         depth = depth.clamp(max=self.offered)
-        order = depth.argsort(stable=True)
-        rows, depth = rows[order], depth[order]
-        start = 0
-        while start < len(rows):
-            size = block or self._block(int(depth[start]))
-            if isinstance(self.labels, LabelSets):
-                size = min(size, self.relevance.rows_at_once)
-            chosen = slice(start, start + size)
-            yield from self._block_of_lists(rows[chosen], depth[chosen], votes, tries=0)
-            start += size
+        while len(rows):
+            order = depth.argsort(stable=True)
+            rows, depth = rows[order], depth[order]
+            again: list[tuple[Tensor, Tensor]] = []
+            start = 0
+            while start < len(rows):
+                size = block or self._block(int(depth[start]))
+                if isinstance(self.labels, LabelSets):
+                    size = min(size, self.relevance.rows_at_once)
+                chosen = slice(start, start + size)
+                yield from self._block_of_lists(rows[chosen], depth[chosen], votes, tries, again)
+                start += size
+            rows, depth = (torch.cat(part) for part in zip(*again, strict=True)) if again else (rows[:0], depth[:0])
+            tries += 1
+
+    def voting(self, votes: int) -> int:
+        """How many labeled items a query can be shown, of the `votes` that are asked for."""
+        return min(votes, self.labeled - (self.own is not None)) if votes else 0
 
     def _block(self, depth: int) -> int:
         """Queries at a time, by bytes."""
         return max(1, min(256, CANDIDATES // max(1, 3 * depth)))
 
-    def _block_of_lists(self, rows: Tensor, depth: Tensor, votes: int, tries: int) -> Iterator[Lists]:
+    def _block_of_lists(
+        self, rows: Tensor, depth: Tensor, votes: int, tries: int, again: list[tuple[Tensor, Tensor]]
+    ) -> Iterator[Lists]:
+        """Those of one block; queries whose level was too high are put into `again`, with their depth."""
         found = self._candidates(rows, depth, votes, tries)
         if found is None:  # more than there is room for: great ties, or a deep list
             half = (len(rows) + 1) // 2
-            yield from self._block_of_lists(rows[:half], depth[:half], votes, tries)
-            yield from self._block_of_lists(rows[half:], depth[half:], votes, tries)
+            yield from self._block_of_lists(rows[:half], depth[:half], votes, tries, again)
+            yield from self._block_of_lists(rows[half:], depth[half:], votes, tries, again)
             return
         if not bool(found.enough.all()):
-            again = ~found.enough
-            yield from self._block_of_lists(rows[again], depth[again], votes, tries + 1)
+            again.append((rows[~found.enough], depth[~found.enough]))
             rows, found = rows[found.enough], found.of(found.enough)
         if len(rows):
             yield from self._sorted_in_parts(rows, found, votes)
@@ -133,7 +150,7 @@ class Ranking:
         """All items that reach a level likely to be deep enough; None for more than there is room for."""
         room = max(CANDIDATES, self.offered)
         points = self.points(rows)
-        voting = min(votes, self.labeled - (self.own is not None)) if votes else 0
+        voting = self.voting(votes)
         asked = depth.clamp_min(voting)
         chunks = -(-len(self.gallery) // max(SAMPLE, TILE // len(points)))
         width = -(-len(self.gallery) // chunks)
@@ -152,7 +169,7 @@ class Ranking:
                 inside = ((own >= 0) & (own < len(columns))).nonzero().squeeze(1)
                 tile[inside, own[inside]] = -torch.inf
             if start == 0:
-                floors = floor_of_level(self._first_level(tile, asked, tries)).unsqueeze(1)
+                floors = floor_of_level(self.first_level(tile, asked, tries)).unsqueeze(1)
             flat = places(reaches(tile, floors, mask[: tile.numel()].view(tile.shape)))
             total += len(flat)
             if total > room and len(rows) > 1:
@@ -179,14 +196,23 @@ class Ranking:
         found[: len(rows)] = self.queries[rows]
         return found
 
-    def _first_level(self, tile: Tensor, asked: Tensor, tries: int) -> Tensor:
+    def sample(self, columns: int) -> int:
+        """How many of the first columns choose a level: a tenth of few, SAMPLE of many."""
+        return min(SAMPLE, max(SAMPLE // 4, columns // 14), columns)
+
+    def first_level(self, tile: Tensor, asked: Tensor, tries: int) -> Tensor:
         """A level (rows,) that at least `asked` (rows,) items are likely to reach, from a sample of columns."""
-        sample = min(SAMPLE << tries, tile.shape[1])
-        share = float(asked.max()) / max(1, self.offered) * sample
-        place = math.ceil(share + (4 << tries) * (math.sqrt(share) + 1))
-        if self.offered <= SAMPLE or place >= sample or tries > 4:
+        sample = min(self.sample(self.shown) << tries, tile.shape[1])
+        place = int(self.sample_place(asked.max(), sample, tries))
+        if self.offered <= sample or place >= sample or tries > 4:
             return tile.new_full((len(tile),), BOTTOM)
         return level_of(largest(tile[:, :sample], place)).clamp_min(BOTTOM)
+
+    def sample_place(self, asked: Tensor, sample: int, tries: int) -> Tensor:
+        """The place in a sample of so many columns whose level at least `asked` items of the gallery are likely to reach."""
+        share = asked.double() / max(1, self.offered) * sample
+        place: Tensor = (share + SLACK * 2**tries * (share.sqrt() + 1)).ceil()
+        return place
 
     def _sorted_in_parts(self, rows: Tensor, found: Candidates, votes: int) -> Iterator[Lists]:
         """Lists are as wide as the longest of them: the long ones of a block go by themselves."""
@@ -195,7 +221,10 @@ class Ranking:
         if bool(short.all()) or len(rows) == 1:
             yield self._sorted(rows, found, votes)
             return
-        if bool(short.any()):
+        if not bool(short.any()):  # more candidates than there is room for, in lists of much the same length
+            short = torch.arange(len(rows), device=rows.device) < len(rows) // 2
+            yield from self._sorted_in_parts(rows[short], found.of(short), votes)
+        else:
             yield self._sorted(rows[short], found.of(short), votes)
         yield from self._sorted_in_parts(rows[~short], found.of(~short), votes)
 
@@ -244,7 +273,7 @@ class Candidates:
 
     def of(self, rows: Tensor) -> Candidates:
         """Those of some rows, a bool (rows,)."""
-        kept = rows[self.row]
+        kept = places(rows[self.row])
         row = (rows.cumsum(0) - 1)[self.row[kept]]
         return Candidates(
             row, self.place[kept], self.item[kept], self.level[kept], self.length[rows], self.enough[rows]
