@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
 import os
 import resource
@@ -66,7 +67,7 @@ def make(folder: Path, rows: int, shards: int) -> None:
             whole[start : start + BLOCK] = block(start, min(start + BLOCK, rows))
         return
     ends = [rows * one // shards for one in range(shards + 1)]
-    for number, (start, stop) in enumerate(zip(ends, ends[1:], strict=False)):
+    for number, (start, stop) in enumerate(itertools.pairwise(ends)):
         part = {"embeddings": block(start, stop), "labels": labels[start:stop]}
         save_file(part, folder / f"x-{number:04}.safetensors")
 

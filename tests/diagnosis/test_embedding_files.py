@@ -104,6 +104,16 @@ def test_bfloat16_becomes_float32(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found, (VALUES.view("<u4") >> 16 << 16).view("<f4"))
 
 
+def test_numbers_with_leading_zeros_are_names(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("code,count,zero,negative\n007,7,0,-01\n7,10,0,1\n,100,-0,2\n")
+    columns = open_columns(tmp_path / "x.csv")
+    assert columns.take("code").to_pylist() == ["007", "7", ""]
+    assert columns.take("negative").to_pylist() == ["-01", "1", "2"]
+    assert (columns.take("count").to_pylist(), columns.take("zero").to_pylist()) == ([7, 10, 100], [0, 0, 0])
+    (tmp_path / "y.tsv").write_text("01\t1.5\n2\t2.5\n")
+    assert open_columns(tmp_path / "y.tsv").take("column_0").to_pylist() == ["01", "2"]
+
+
 def test_csv_with_and_without_a_header(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("a,b,label\n1,2.5,cat\n3,4,dog\n")
     columns = open_columns(tmp_path / "x.csv")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 LONGEST_LINE = 1 << 24
+LEADING_ZERO = "^-?0[0-9]"
 WHOLE_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,18})")
 
 
@@ -37,13 +38,32 @@ def open_csv(path: Path) -> Columns:
             parse_options=csv.ParseOptions(delimiter=separator),
             convert_options=csv.ConvertOptions(strings_can_be_null=False, timestamp_parsers=[csv.ISO8601]),
         )
-        columns = from_table(path, table)  # decodes the names in the header
+        columns = from_table(path, _codes_kept(path, table, reading, separator))  # decodes the names in the header
     except InvalidInput:
         raise
     except (pa.ArrowException, OSError, ValueError) as error:  # among them what is no UTF-8
         raise InvalidInput(f"{path} can't be read ({brief(error)}); expected text in UTF-8 with the same columns in each "
                            "line") from None  # fmt: skip
     return columns
+
+
+def _codes_kept(path: Path, table: pa.Table, reading: dict[str, Any], separator: str) -> pa.Table:
+    """The table with columns of whole numbers as text where any of these has leading zeros: "007" is a name."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    from pyarrow import csv
+
+    whole = [field.name for field in table.schema if pa.types.is_integer(field.type)]
+    if not whole or len(set(table.column_names)) < len(table.column_names):
+        return table
+    options = csv.ConvertOptions(
+        strings_can_be_null=False, include_columns=whole, column_types=dict.fromkeys(whole, pa.string())
+    )
+    texts = csv.read_csv(path, csv.ReadOptions(**reading), csv.ParseOptions(delimiter=separator), options)
+    for name in whole:
+        if pc.any(pc.match_substring_regex(texts[name], LEADING_ZERO)).as_py():
+            table = table.set_column(table.schema.get_field_index(name), name, texts[name])
+    return table
 
 
 def open_lines(path: Path) -> Columns:
