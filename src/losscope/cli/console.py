@@ -152,7 +152,7 @@ def show_failures(result: StudyResult) -> None:
         first = records[0]
         errors.print(
             f"{len(records)} runs failed, the first of them {first.dataset} {first.protocol} {first.loss} "
-            f"{first.variant}: {reason}\nThe traceback is in failed.json of the group's folder; repeat the command "
+            f"{first.variant}: {reason}\nThe traceback is in failed.json of the group's folder, if that could be written; repeat the command "
             "to try these runs again.",
             markup=False,
             soft_wrap=True,
