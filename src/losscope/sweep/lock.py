@@ -16,6 +16,9 @@ from losscope.files.lock import take
 LOCK = "driver.lock"
 """In a study's folder while somebody drives it; what a driver that died leaves of it locks nothing."""
 
+TRIES = 100
+"""Of making a folder that others remove meanwhile."""
+
 
 @contextmanager
 def driving(folder: Path, *, wait: bool = False, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
@@ -25,7 +28,6 @@ def driving(folder: Path, *, wait: bool = False, waiting: Callable[[str], None] 
     """
     made = [one for one in (folder, *folder.parents) if not one.exists()]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         file = _taken(folder / LOCK, wait, waiting)
     except OSError as error:
         raise InvalidInput(
@@ -45,7 +47,7 @@ def driving(folder: Path, *, wait: bool = False, waiting: Callable[[str], None] 
 def _taken(path: Path, wait: bool, waiting: Callable[[str], None] | None) -> TextIO:
     """The lock's file, open, ours, and still in its place."""
     while True:
-        file = path.open("a+", encoding="utf-8")
+        file = _opened(path)
         try:
             if not take(file, wait=False):
                 file.seek(0)
@@ -68,6 +70,19 @@ def _taken(path: Path, wait: bool, waiting: Callable[[str], None] | None) -> Tex
             file.close()
             raise
         file.close()
+
+
+def _opened(path: Path) -> TextIO:
+    """The file, made with its folder where they are not there; another driver may be about to remove an empty folder."""
+    tried = 0
+    while True:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return path.open("a+", encoding="utf-8")
+        except FileNotFoundError:
+            tried += 1
+            if tried == TRIES:
+                raise
 
 
 def _in_place(file: TextIO, path: Path) -> bool:
