@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from losscope.evaluation.kernels import places
 from losscope.evaluation.labels import ranges
 from losscope.evaluation.ranking import Lists
 from losscope.evaluation.ties import Order, missed_probability
@@ -52,9 +53,10 @@ class Ties:
 def ties_of(level: Tensor, length: Tensor, counted: Tensor) -> Ties:
     """All ties of lists with levels (rows, places), and `counted` (rows, places) relevant items up to each place."""
     same = level[:, 1:] == level[:, :-1]
-    row, place = same.nonzero().unbind(1)
-    inside = place + 1 < length[row]
-    row, place = row[inside], place[inside]
+    same &= torch.arange(1, level.shape[1], device=level.device) < length.unsqueeze(1)
+    flat = places(same)
+    row = flat // max(1, same.shape[1])
+    place = flat - row * same.shape[1]
     follows = (row[1:] == row[:-1]) & (place[1:] == place[:-1] + 1)
     fresh = torch.cat([follows.new_ones(min(1, len(row))), ~follows])
     first = fresh.nonzero().squeeze(1)
