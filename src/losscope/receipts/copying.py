@@ -11,9 +11,8 @@ import pyarrow.compute as pc
 from losscope.files import Seal, make_folder, read_parquet, remove, seal_of, write_bytes, write_json, write_table
 from losscope.receipts.recorded import TABLES, RecordedRun
 from losscope.study import digest
-from losscope.table import SCHEMA_VERSION, read_ending, read_group, write_ending
+from losscope.table import ENVIRONMENT, SCHEMA_VERSION, read_ending, read_group, write_ending
 
-ENVIRONMENT = "environment.json"
 OF_RUNS = ("variants", "seeds", "runs", "data_fingerprints", "hyperparameters")
 """What `group.json` lists for each run."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from losscope.files import read_json
+from losscope.table import ENVIRONMENT
 
 DECISIVE = (
     "losscope", "code", "numerics", "python", "packages", "processor", "cpu_capability", "blas", "threads_per_process",
@@ -31,7 +32,7 @@ class Change:
 
 def recorded_environments(group: Path, manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The environments that a group trained in; of folders before schema 3 those of all invocations, which may be more."""
-    path = group / "environment.json"
+    path = group / ENVIRONMENT
     told = read_json(path)["environments"] if path.is_file() else manifest.get("invocations", [])
     found: list[Mapping[str, Any]] = []
     for environment in told:

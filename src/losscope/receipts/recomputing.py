@@ -11,6 +11,7 @@ from losscope.files import read_json
 from losscope.losses import LOSSES
 from losscope.receipts.environments import recorded_environments
 from losscope.receipts.recorded import RecordedRun, ended_runs
+from losscope.receipts.repairing import MONITORED
 from losscope.study import NUMERICS_VERSION, Data, LossVariants, Protocol, Study
 from losscope.sweep import drive
 from losscope.training.models import MODELS
@@ -72,6 +73,10 @@ def _check(
     models: Mapping[str, Any],
 ) -> None:
     """What can be said before any data are read."""
+    if run.record.data_fingerprint == MONITORED:
+        raise NotRecomputable(
+            "it was trained by a loop of the user's own, which a monitor watched: only that loop can repeat it"
+        )
     numerics = {made["numerics"] for made in recorded_environments(run.group, manifest) if "numerics" in made}
     if numerics and NUMERICS_VERSION not in numerics:
         told = ", ".join(map(str, sorted(numerics)))

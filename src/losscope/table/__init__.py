@@ -5,6 +5,7 @@ A study's folder:
     study.json                      the resolved study, with the schema version
     manifest.json                   environment, data fingerprints, commands
     groups/<name>/group.json        the runs that train together: variant, hyper-parameters, seed and digest of each
+    groups/<name>/environment.json  what it was trained with: code, packages, processor, device
     groups/<name>/steps.jsonl       while running: one wide line per step for the whole group
     groups/<name>/epochs.jsonl      while running: the measurements of each finished epoch
     groups/<name>/queries-<epoch>.parquet   while running: what each query found in this epoch
@@ -21,7 +22,7 @@ are read as they are.
 """
 
 from losscope.files import read_lines
-from losscope.table.folder import groups, has_ended, is_sealed, read_group, write_group
+from losscope.table.folder import ENVIRONMENT, groups, has_ended, is_sealed, read_group, write_group
 from losscope.table.inspecting import Damage, damage_in, damaged_groups, group_damage
 from losscope.table.reading import (
     group_measurements,
@@ -38,6 +39,7 @@ from losscope.table.sealing import Ending, read_ending, record_rows, write_endin
 from losscope.table.selecting import select
 
 __all__ = [
+    "ENVIRONMENT",
     "MAP",
     "MEASUREMENT",
     "QUERY",

@@ -10,6 +10,9 @@ from losscope.errors import MissingData
 from losscope.files import SEALED_SINCE, make_folder, read_json, write_json
 from losscope.table.schema import SCHEMA_VERSION
 
+ENVIRONMENT = "environment.json"
+"""The file of a group that says what it was trained with."""
+
 
 def groups(folder: Path, without: Collection[Path] = ()) -> list[Path]:
     """The group folders of a study's folder, by name, `without` some of them. MissingData if there is no study."""

@@ -20,10 +20,7 @@ import losscope
 from losscope.errors import DamagedRecord
 from losscope.files import read_json, write_json
 from losscope.study import NUMERICS_VERSION
-from losscope.table import SCHEMA_VERSION
-
-FILE = "environment.json"
-"""In a group's folder: the environments that it was trained in, one after the other."""
+from losscope.table import ENVIRONMENT, SCHEMA_VERSION
 
 PACKAGES = ("torch", "numpy", "scipy", "pyarrow", "safetensors", "pydantic")
 
@@ -55,7 +52,7 @@ def environment(device: str, threads: int = 1) -> dict[str, Any]:
 
 def note(group: Path, device: str) -> None:
     """Add the environment to those that a group was trained in, unless it is the last of them."""
-    path = group / FILE
+    path = group / ENVIRONMENT
     try:
         found: list[dict[str, Any]] = read_json(path)["environments"] if path.is_file() else []
     except DamagedRecord:

@@ -38,6 +38,7 @@ from losscope.files import (
 )
 from losscope.files.checksums import ADVICE
 from losscope.table import (
+    ENVIRONMENT,
     MAP,
     QUERY,
     RunRecord,
@@ -54,7 +55,6 @@ Row = tuple[int, str | None, int, str, int | None, float | None]
 """Compact epoch row: run index in the group, split, epoch, diagnostic, item, value."""
 
 STEPS, EPOCHS, CHECKPOINT, PLANE = "steps.jsonl", "epochs.jsonl", "checkpoint.safetensors", "map.parquet"
-ENVIRONMENT = "environment.json"  # see `losscope.training.environment`
 
 
 class GroupRecord:
