@@ -19,6 +19,7 @@ import losscope
 from losscope.diagnosis import door, engine, shards
 from losscope.diagnosis.shards import Shards, open_shards, pieces
 from losscope.errors import InvalidInput, MissingData, UnknownName
+from losscope.tasks import in_turn
 
 ROWS, CUTS = 300, [0, 1, 90, 91, 220, 300]
 
@@ -222,6 +223,12 @@ def test_results_of_processes_come_as_they_end() -> None:
         assert dict(run(divmod, [(one, 3) for one in range(9)])) == {one: divmod(one, 3) for one in range(9)}
         with pytest.raises(ZeroDivisionError):
             list(run(divmod, [(1, 0)]))
+
+
+def test_batches_of_tasks_keep_their_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "PLACED", 4)
+    found = list(engine._in_batches(in_turn, divmod, ((one, 3) for one in range(10))))
+    assert found == [(one, divmod(one, 3)) for one in range(10)]
 
 
 def test_an_array_of_shards_is_never_joined_by_a_diagnosis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from itertools import islice
 from multiprocessing import get_context
 from typing import Any, Literal, get_args
 
@@ -15,7 +16,9 @@ from losscope.tasks import Run, in_turn
 
 On = Literal["local", "ray"]
 AHEAD = 2
-"""Tasks handed out for each worker, so that none waits and few arguments are held."""
+"""Tasks handed out for each process, so that none waits and few arguments are held."""
+PLACED = 256
+"""Tasks placed on Ray at a time."""
 
 
 def check_engine(on: str | None, jobs: int | None) -> None:
@@ -41,7 +44,17 @@ def engine(on: On | None, *, jobs: int | None = None, address: str | None = None
         from losscope.integrations import ray
 
         with ray.session(address, cpus=workers):
-            yield ray.tasks
+            yield lambda function, arguments: _in_batches(ray.tasks, function, arguments)
+
+
+def _in_batches(
+    run: Run, function: Callable[..., Any], arguments: Iterable[tuple[Any, ...]]
+) -> Iterator[tuple[int, Any]]:  # fmt: skip
+    """Ray holds the arguments of all tasks that were placed: so many at a time."""
+    rest, first = iter(arguments), 0
+    while batch := list(islice(rest, PLACED)):
+        yield from ((first + place, result) for place, result in run(function, batch))
+        first += len(batch)
 
 
 def _processes(workers: int) -> Iterator[Run]:

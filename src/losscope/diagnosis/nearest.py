@@ -16,7 +16,7 @@ from torch import Tensor
 from losscope.diagnosis.embeddings import CHUNK
 from losscope.diagnosis.space import Similarity
 
-QUERIES, GALLERY = 1024, 32_768
+QUERIES, GALLERY = 2048, 8192
 """Rows of a block."""
 NUMBERS = 2**21
 """Numbers of candidates that are compared again at a time: 16 MB in float64."""
@@ -85,12 +85,23 @@ def _candidates(
         if own is not None:
             here = np.flatnonzero((own >= start) & (own < start + GALLERY))
             scores[torch.from_numpy(here), torch.from_numpy(own[here] - start)] = -torch.inf
-        found = scores.topk(min(pool, scores.shape[1]), dim=1)
-        best, place = torch.cat([best, found.values], 1), torch.cat([place, found.indices + start], 1)
+        values, at = _above(scores, best[:, -1:]) if best.shape[1] == pool else scores.topk(min(pool, scores.shape[1]))
+        best, place = torch.cat([best, values], 1), torch.cat([place, at + start], 1)
         best, kept = best.topk(min(pool, best.shape[1]), dim=1)
         place = place.gather(1, kept)
     candidates: np.ndarray = place.cpu().numpy()
     return candidates
+
+
+def _above(scores: Tensor, least: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores (queries, most) above the `least` (queries, 1) and their columns; -inf where a query has fewer."""
+    row, column = (scores > least).nonzero().unbind(1)
+    count = torch.bincount(row, minlength=len(scores))
+    slot = torch.arange(len(row), device=row.device) - (count.cumsum(0) - count)[row]
+    values = scores.new_full((len(scores), int(count.max())), -torch.inf)
+    columns = torch.zeros_like(values, dtype=torch.int64)
+    values[row, slot], columns[row, slot] = scores[row, column], column
+    return values, columns
 
 
 def _points(rows: np.ndarray, similarity: Similarity, frame: _Frame, device: str, *, asks: bool) -> Tensor:
