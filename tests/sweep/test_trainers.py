@@ -162,6 +162,7 @@ def test_progress_is_read_from_the_records(tmp_path: Path) -> None:
     assert look() == [(unit.folder.name, 0, EPOCHS)]
     lines.unlink()
     assert look() == []
+    run_cell(unit.cell, unit.folder, Place(), silent)
     follow.ended(unit)
     assert told == [(unit.folder.name, EPOCHS, EPOCHS)]
 
@@ -217,7 +218,7 @@ def test_jobs_of_slurm_give_the_rows_of_local_processes(tmp_path: Path) -> None:
     )
     assert result.failed == ()
     assert len(result.records) == 6
-    assert told
+    assert len({*told}) == 2  # groups that train
     assert not (tmp_path / "jobs" / "slurm").exists()
     losscope.run(small(), tmp_path / "alone", jobs=1)
     assert rows(tmp_path / "jobs") == rows(tmp_path / "alone")

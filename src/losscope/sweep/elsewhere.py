@@ -10,8 +10,8 @@ from pathlib import Path
 from losscope.errors import InvalidInput
 from losscope.study import NUMERICS_VERSION, Cell
 from losscope.sweep.plan import Unit
-from losscope.table import RunRecord
-from losscope.training.run import Place, Progress, run_cell
+from losscope.table import RunRecord, has_ended
+from losscope.training.run import INPUTS, Place, Progress, run_cell
 
 SHARE = 0.02
 """Of the driver's time that it may spend on looking at records: with thousands of groups it looks less often."""
@@ -42,8 +42,8 @@ class Followed:
 
     def __init__(self, units: Iterable[Unit], progress: Progress) -> None:
         self.progress = progress
-        self._seen = {unit.folder: (0, 0) for unit in units}  # bytes and lines of each file
-        self._epochs = {unit.folder: unit.cell.protocol.epochs for unit in units}
+        self._epochs = {unit.folder: unit.cell.protocol.epochs for unit in units if unit.cell.loss.name != INPUTS}
+        self._seen = dict.fromkeys(self._epochs, (0, 0))  # bytes and lines of each file
         self._next = 0.0
 
     def __call__(self) -> None:
@@ -57,7 +57,7 @@ class Followed:
 
     def ended(self, unit: Unit) -> None:
         """Look no more at a group."""
-        if self._seen.pop(unit.folder)[1]:
+        if self._seen.pop(unit.folder, None) and has_ended(unit.folder):
             epochs = self._epochs[unit.folder]
             self.progress(unit.folder.name, epochs, epochs)
 
