@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from transformers import TrainerCallback
 
+from losscope.monitor import Monitor, every, never
 from losscope.table import read_measurements
 
 pytestmark = [pytest.mark.filterwarnings("ignore")]  # a trainer of this size warns of its own dependencies throughout
@@ -110,6 +111,65 @@ def test_a_resumed_training_has_the_record_of_one_that_was_not_killed(
     assert (again.count, again.epochs) == (whole.count, whole.epochs) == (6, 2)
     for steps in (True, False):
         assert rows_of(folder / "run", steps=steps) == rows_of(tmp_path / "whole" / "run", steps=steps)
+
+
+LOSSES: dict[str, tuple[int, torch.Tensor | None, float | None, float | None]] = {
+    "MultipleNegativesRankingLoss": (3, None, 8.0, 16 / 24),  # columns, labels, classes, share with a positive
+    "CachedMultipleNegativesRankingLoss": (2, None, 8.0, 1.0),
+    "TripletLoss": (3, None, 8.0, 16 / 24),
+    "BatchAllTripletLoss": (1, torch.arange(8) % 3, 3.0, 1.0),
+    "CosineSimilarityLoss": (2, torch.linspace(0, 1, 8), None, None),
+    "OnlineContrastiveLoss": (2, torch.arange(8) % 2, None, None),
+    "MatryoshkaLoss": (2, None, 8.0, 1.0),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("measured", [True, False])
+def test_losses_that_encode_their_texts(tmp_path: Path, name: str, measured: bool) -> None:
+    from sentence_transformers.sentence_transformer import losses
+
+    encoder = model(tmp_path)
+    inside = [losses.MultipleNegativesRankingLoss(encoder), [16, 8]] if name == "MatryoshkaLoss" else []
+    criterion = getattr(losses, name)(encoder, *inside)
+    columns, labels, classes, positive = LOSSES[name]
+
+    def trained(watched: bool) -> list[torch.Tensor]:
+        torch.manual_seed(0)
+        encoder.zero_grad()
+        given = [encoder.preprocess([f"word{row} {'ab'[place % 2]}" for row in range(8)]) for place in range(columns)]
+        schedule = every(1) if measured else never
+        monitor = Monitor(criterion if watched else None, batch=schedule, terms=never, full=never, strict=True)
+        with monitor:
+            loss = criterion(given, labels)
+            loss.backward()
+        if watched:
+            (line,) = monitor.lines
+            assert (line["loss"], monitor.count, monitor._samples) == ([loss.item()], 1, 8 * columns)
+            seen = [line.get(key, [None])[0] for key in ("batch_size", "batch_classes", "batch_positive_share")]
+            assert seen == ([8.0 * columns, classes, positive] if measured else [None] * 3)
+            cached = name.startswith("Cached")  # its gradients never leave it
+            assert ("gradient_norm_embedding" in line) is (measured and not cached)
+        return [one.grad for one in encoder.parameters() if one.grad is not None]
+
+    alone, seen = trained(watched=False), trained(watched=True)
+    assert all(torch.equal(one, other) for one, other in zip(alone, seen, strict=True))
+    assert not criterion._forward_hooks
+    assert not encoder._forward_hooks
+
+
+def test_batches_of_one_label_are_named_at_the_third_step(tmp_path: Path) -> None:
+    from sentence_transformers.sentence_transformer import losses
+
+    encoder = model(tmp_path)
+    criterion = losses.BatchHardTripletLoss(encoder)
+    with Monitor(criterion, strict=True) as monitor:
+        for _ in range(3):
+            criterion(
+                [encoder.preprocess([f"word{row}" for row in range(8)])], torch.zeros(8, dtype=torch.int64)
+            ).backward()
+        monitor.settle()
+        assert [one.code for one in monitor.findings] == ["single-class-batches", "zero-gradient"]
 
 
 def rows_of(folder: Path, *, steps: bool) -> list[dict[str, Any]]:

@@ -155,6 +155,62 @@ def test_active_ratios_of_pml_are_those_of_its_terms() -> None:
         assert line["active_ratio"][0] == pytest.approx((torch.cat([positive, negative]) > 1e-8).double().mean().item())
 
 
+def test_active_ratios_are_the_packages_own_statistics() -> None:
+    criterion = pml.TripletMarginLoss(margin=0.3)
+    criterion.reducer.collect_stats = True
+    loop = Loop(criterion)
+    monitor = Monitor(criterion, strict=True)
+    loop.epoch(3)
+    monitor.close()
+    terms = criterion.compute_loss(loop.seen[-1]["z"], loop.seen[-1]["y"], None, loop.seen[-1]["z"], loop.seen[-1]["y"])
+    total = len(terms["loss"]["losses"])
+    assert monitor.lines[-1]["active_ratio"] == [pytest.approx(criterion.reducer.num_past_filter / total)]
+
+
+@pytest.mark.parametrize("name", ["triplet", "distance", "cosine"])
+def test_activity_of_torchs_own_losses_is_that_of_their_formula(name: str) -> None:
+    anchor, positive, negative = nn.functional.normalize(torch.randn(3, 16, DIM), dim=-1)
+    target = torch.where(torch.arange(16) % 3 == 0, 1, -1)
+    gaps = {
+        "triplet": (anchor - positive + 1e-6).norm(dim=-1) - (anchor - negative + 1e-6).norm(dim=-1) + 0.2,
+        "distance": (anchor - positive).square().sum(-1) - (anchor - negative).square().sum(-1) + 0.2,
+        "cosine": torch.where(target > 0, 1.0, (anchor * positive).sum(-1) - 0.1),
+    }
+    criterion: Any = {
+        "triplet": nn.TripletMarginLoss(0.2),
+        "distance": nn.TripletMarginWithDistanceLoss(
+            distance_function=lambda one, other: (one - other).square().sum(-1), margin=0.2
+        ),
+        "cosine": nn.CosineEmbeddingLoss(0.1),
+    }[name]
+    anchor.requires_grad_()
+    with Monitor(criterion, strict=True) as monitor:
+        criterion(anchor, positive, target if name == "cosine" else negative).backward()
+    (line,) = monitor.lines
+    active = (gaps[name] > 0).double()
+    assert 0 < active.mean() < 1
+    assert line["active_ratio"] == [pytest.approx(active.mean().item())]
+    if name == "cosine":
+        assert line["active_ratio_negative"] == [pytest.approx(active[target < 0].mean().item())]
+        assert "batch_classes" not in line
+    else:
+        assert (line["batch_size"], line["batch_classes"]) == ([48.0], [16.0])
+
+
+def test_a_criterion_that_nothing_is_trained_through_is_said() -> None:
+    criterion = losscope.Criterion("contrastive")
+    with pytest.warns(LosscopeWarning, match="no backward came through it"), Monitor(criterion):
+        criterion(torch.randn(4, 3, requires_grad=True), torch.tensor([0, 0, 1, 1]))
+
+
+def test_frozen_embeddings_under_trained_class_vectors() -> None:
+    criterion = losscope.Criterion("arcface", classes=2, dim=3)
+    with Monitor(criterion, batch=every(2), terms=never, full=never, strict=True) as monitor:
+        for _ in range(4):
+            criterion(torch.randn(4, 3), torch.tensor([0, 0, 1, 1])).backward()
+    assert [line.keys() for line in monitor.lines] == [{"epoch", "step", "loss"}] * 4
+
+
 def test_class_vectors_are_not_in_the_gradient_norm() -> None:
     loop = Loop(losscope.Criterion("arcface", classes=CLASSES, dim=DIM))
     monitor = Monitor(loop.criterion, optimizer=loop.optimizer, strict=True)

@@ -204,10 +204,21 @@ def described(one: Any) -> str:
 
 
 def parameters_of(one: object) -> dict[str, nn.Parameter]:
-    """Trained parameters of a module by name; none of a function."""
+    """Trained parameters of a module by name, without those of an encoder in it; none of a function."""
     if not isinstance(one, nn.Module):
         return {}
-    return {name: value for name, value in one.named_parameters() if value.requires_grad}
+    encoder = encoder_of(one)
+    inside = {id(value) for value in encoder.parameters()} if encoder is not None else set()
+    named = one.named_parameters()
+    return {name: value for name, value in named if value.requires_grad and id(value) not in inside}
+
+
+def encoder_of(criterion: nn.Module) -> nn.Module | None:
+    """The model that a criterion calls itself, as losses of sentence-transformers and what wraps them do."""
+    inside = (part for part in criterion.modules() if part is not criterion)
+    found = next((part for part in inside if callable(getattr(part, "encode", None))), None)
+    held = getattr(criterion, "model", None)
+    return found if found is not None else held if isinstance(held, nn.Module) else None
 
 
 def _same(labels: Tensor) -> Tensor:

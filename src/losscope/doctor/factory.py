@@ -35,7 +35,11 @@ def set_up(target: str) -> dict[str, Any]:
         module = _script(Path(place)) if place.endswith(".py") else _module(place)
         factory = getattr(module, name, None)
         if factory is None:
-            functions = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+            functions = [
+                key
+                for key, value in vars(module).items()
+                if inspect.isfunction(value) and value.__module__ == module.__name__ and not key.startswith("_")
+            ]
             raise UnknownName.of(f"factory in {place}", name, functions)
         if not callable(factory):
             raise InvalidInput(f"{target} is a {type(factory).__name__}; expected a function without arguments")

@@ -70,6 +70,12 @@ class Call:
         if self._gathering is not None:
             self._gather()
 
+    def see_nothing(self, gradient: object) -> None:
+        """Backward has come by, and not through the embeddings."""
+        if self._gathering is not None and not self.is_complete:
+            self._gather()
+        self.is_complete = True
+
     def _keeper(self, place: int) -> Callable[[Tensor], None]:
         def keep(gradient: Tensor) -> None:
             if self._gathering is not None and not self.is_complete:  # as DistributedDataParallel ends its backward

@@ -313,6 +313,11 @@ class Monitor:
         self._look_ahead()
         for watching in self._taps:
             watching.remove()
+        if not self.count and any(isinstance(one, Tap) and one.is_called for one in self._taps):
+            self.guarded.say(
+                "the criterion was called and no backward came through it: tap the one whose loss is trained, before it is "
+                "wrapped or replaced"
+            )
         if self._record is not None:
             with self.guarded:
                 self._record.finish(

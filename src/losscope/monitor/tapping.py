@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from losscope.doctor.calls import encoder_of, parameters_of
 from losscope.errors import InvalidInput
-from losscope.monitor.batch import Batch, batch_of, labels_of
+from losscope.monitor.batch import Batch, batch_of
 from losscope.monitor.call import Call, Glance
+from losscope.monitor.encoded import batch_of_columns, columns_of
 from losscope.monitor.terms import catcher_of, reader_of
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ class Tap:
         self._reader, self._catcher = reader_of(criterion), catcher_of(criterion)
         self._hooks: list[Any] = []
         self._listens: Callable[[], bool] = torch.is_grad_enabled
+        self.is_called = False  # with gradients
         self._sees = False  # the call that runs
         self._call: Call | None = None
         self._encoded: list[Tensor] | None = None
@@ -38,27 +41,19 @@ class Tap:
         if isinstance(criterion, nn.Module):
             self._hooks.append(criterion.register_forward_pre_hook(self._before, with_kwargs=True))
             self._hooks.append(criterion.register_forward_hook(self._after, with_kwargs=True))
-            if self._encoder is not None:
+            encoder = encoder_of(criterion)
+            if encoder is not None:
                 self._encodes_itself = True
-                self._hooks.append(self._encoder.register_forward_hook(self._encodes))
+                self._hooks.append(encoder.register_forward_hook(self._encodes))
 
     def __reduce__(self) -> tuple[Callable[[], Tap], tuple[()]]:
         """Copied or saved with its criterion, it hears nothing: a copy's calls are no steps of this run."""
         return deaf, ()
 
     @property
-    def _encoder(self) -> nn.Module | None:
-        """The model that a loss of sentence-transformers calls itself."""
-        encoder = getattr(self.criterion, "model", None)
-        return encoder if isinstance(encoder, nn.Module) else None
-
-    @property
     def own_parameters(self) -> list[nn.Parameter]:
         """What the criterion trains itself, such as class vectors: never in the encoder's gradient norm."""
-        if not isinstance(self.criterion, nn.Module):
-            return []
-        encoders = {id(one) for one in self._encoder.parameters()} if self._encoder is not None else set()
-        return [one for one in self.criterion.parameters() if id(one) not in encoders]
+        return [*parameters_of(self.criterion).values()]
 
     def remove(self) -> None:
         """Take the hooks away."""
@@ -89,16 +84,12 @@ class Tap:
         monitor = self.monitor
         try:
             monitor.settle()
-            if monitor.measures:
-                self._call = None
-                if _features(arguments):
-                    self._encoded = []
-                else:
-                    self._call = self._watched(batch_of(arguments, keywords))
-                if monitor.reads_terms and self._catcher is not None:
-                    self._catcher.arm()
-            elif self._encodes_itself and _features(arguments):
+            if self._encodes_itself and columns_of(arguments) is not None:
                 self._encoded = []
+            elif monitor.measures:
+                self._call = self._watched(batch_of(arguments, keywords))
+            if monitor.reads_terms and self._catcher is not None:
+                self._catcher.arm()
         except Exception as error:
             monitor.guarded.met(error)
 
@@ -109,14 +100,18 @@ class Tap:
             return
         monitor = self.monitor
         try:
+            self.is_called = True
             if monitor.measures:
-                call = self._call if self._encoded is None else self._encoded_call((*arguments, *keywords.values()))
+                call = self._call if self._encoded is None else self._encoded_call(arguments, keywords, loss)
                 if call is not None:
                     self._complete(call, arguments, keywords, loss)
                     monitor.expect(call)
-            else:
-                given = (*arguments, *keywords.values()) if keywords else arguments
-                monitor.expect(_glanced(self._encoded or given, loss))
+                    return
+            given = (*arguments, *keywords.values()) if keywords else arguments
+            if self._encoded:
+                batch = batch_of_columns(columns_of(arguments) or [], self._encoded, ())
+                given = batch.parts if batch is not None else ()
+            monitor.expect(_glanced(given, loss))
         except Exception as error:
             monitor.guarded.met(error)
         finally:
@@ -133,19 +128,22 @@ class Tap:
 
     def _encodes(self, module: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
         found = output.get("sentence_embedding") if isinstance(output, Mapping) else output
-        if self._encoded is not None and isinstance(found, Tensor) and found.ndim == 2 and found.requires_grad:
+        if self._encoded is not None and isinstance(found, Tensor) and found.ndim == 2:
             self._encoded.append(found)
 
-    def _encoded_call(self, given: Iterable[Any]) -> Call | None:
-        """A call of a loss of sentence-transformers, which got sentences and has encoded them."""
-        encoded = self._encoded
-        if not encoded:
+    def _encoded_call(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any], loss: Any) -> Call | None:
+        """A call of a loss of sentence-transformers, which got texts and has encoded them."""
+        columns = columns_of(arguments)
+        if not self._encoded or columns is None:
             return None
-        beside = next((one for one in given if isinstance(one, Tensor)), None)
-        whole = beside if beside is not None and not beside.is_floating_point() else None
-        # One part with a label for each row has classes; several parts are matched rows, whatever stands beside.
-        labels = labels_of(encoded, whole if len(encoded) == 1 else None)
-        return self._watched(Batch(tuple(encoded), labels, len(encoded) == 1 and whole is not None))
+        batch = batch_of_columns(columns, self._encoded, (*arguments[1:], *keywords.values()))
+        if batch is None or any(part.requires_grad for part in batch.parts):
+            return None if batch is None else self._watched(batch)
+        if not isinstance(loss, Tensor) or not loss.requires_grad:
+            return None
+        call = Call(batch, None, self.monitor.gathering)  # the cached ones: texts are encoded again within backward
+        loss.register_hook(call.see_nothing)  # type: ignore[no-untyped-call]
+        return call
 
     def _watched(self, batch: Batch) -> Call | None:
         if not any(part.requires_grad for part in batch.parts):
@@ -181,21 +179,20 @@ def _glanced(given: Iterable[Any], loss: Any) -> Glance | None:
     """What is left of a call: its rows and its loss, and whether backward comes to it."""
     samples, point = 0, None
     for one in given:
-        if isinstance(one, Tensor) and one.requires_grad and one.dim() > 1:
-            samples, point = samples + one.numel() // one.size(-1), one
-    if point is None:
+        if isinstance(one, Tensor) and one.dim() > 1 and one.is_floating_point():
+            samples += one.numel() // one.size(-1)
+            if one.requires_grad:
+                point = one
+    if not samples:
         return None
-    node = loss.grad_fn if isinstance(loss, Tensor) else None
-    if node is None or loss.numel() != 1:
+    if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.requires_grad:
         glance = Glance(samples)
-        point.register_hook(glance.see)  # type: ignore[no-untyped-call]
+        if point is not None:
+            point.register_hook(glance.see)  # type: ignore[no-untyped-call]
         return glance
     glance = Glance(samples, loss.detach() if loss.dim() == 0 else loss.detach().reshape(()))
-    node.register_prehook(glance.came.append)  # cheaper than a hook on a tensor; what comes is a number
+    if loss.grad_fn is not None:
+        loss.grad_fn.register_prehook(glance.came.append)  # cheaper than a hook on a tensor; what comes is a number
+    else:
+        loss.register_hook(glance.see)  # type: ignore[no-untyped-call]
     return glance
-
-
-def _features(arguments: tuple[Any, ...]) -> bool:
-    """Whether a criterion got tokenized sentences instead of embeddings, as those of sentence-transformers do."""
-    first = arguments[0] if arguments else None
-    return isinstance(first, list | tuple) and bool(first) and all(isinstance(one, Mapping) for one in first)
