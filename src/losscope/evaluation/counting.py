@@ -54,7 +54,8 @@ def _before(asked: Asked, best: Tensor, floors: Tensor, points: Tensor, labels: 
         inside = ((own >= 0) & (own < len(labels))).nonzero().squeeze(1)
         tile[inside, own[inside]] = -torch.inf
     mask = torch.empty_like(tile, dtype=torch.bool)
-    reached, above = (reaches(tile, floor, mask).sum(1) for floor in floors)
+    # Sums of bytes as floats, exact here, are twenty times faster than sums of bools.
+    reached, above = (reaches(tile, floor, mask).view(torch.uint8).float().sum(1).long() for floor in floors)
     if isinstance(labels, LabelSets):
         assert isinstance(asked.labels, LabelSets)
         sets = Relevance(asked.labels, labels, None)
@@ -70,6 +71,7 @@ def _before(asked: Asked, best: Tensor, floors: Tensor, points: Tensor, labels: 
 
 
 def _blocks(frame: Frame, piece: Any, labels: Labels, device: torch.device) -> Iterator[tuple[int, Tensor, Labels]]:
+    frame = frame.to(device)
     for start in range(0, len(labels), ITEMS):
         stop = min(start + ITEMS, len(labels))
         here = torch.arange(start, stop)

@@ -37,6 +37,10 @@ class Frame:
     largest: Tensor | None = None  # inner product: the largest number of the gallery
     longest: float = 1.0  # Euclidean: the longest vector; inner product: the longest over about `largest`
 
+    def to(self, device: torch.device) -> Frame:
+        center, largest = (None if part is None else part.to(device) for part in (self.center, self.largest))
+        return Frame(self.similarity, center, largest, self.longest)
+
     def points(self, rows: Tensor, *, asks: bool) -> Tensor:
         """Float32 points (n, dim') of rows (n, dim) that ask or are shown."""
         lifted = 2 * (self.similarity == "euclidean")

@@ -99,7 +99,6 @@ class Standings:
             shown = padded(points[start:stop])
             for at in range(0, len(self.asked), QUERIES):
                 self._tile(slice(at, min(at + QUERIES, len(self.asked))), shown, own, first + start)
-        self._settle()
 
     def merge(self, state: tuple[Tensor, Tensor, Tensor]) -> None:
         """Take in the `state` of other items of the gallery."""
@@ -109,6 +108,7 @@ class Standings:
 
     def state(self) -> tuple[Tensor, Tensor, Tensor]:
         """Keys, counts and best levels, for a worker to send."""
+        self._settle()
         return self.keys, self.counts, self.best
 
     def entries(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
