@@ -25,6 +25,7 @@ from losscope.files.lock import take
 OBJECT_STORE = 128 * 2**20
 """Bytes of shared memory that a session of our own may take: arguments and results are small, data come from files."""
 
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 FOLDER, LOCK = "losscope-ray-", "lock"
 LONGEST_FOLDER = 18
 """Characters of a temporary folder that leave room for the names of Ray's sockets, which have 104 in all on a Mac."""
@@ -86,9 +87,7 @@ def tasks(
     raised here, and ends the others, as does leaving the loop. `meanwhile` is called about once a second.
     """
     ray = _ray()
-    placed = ray.remote(function).options(
-        num_cpus=cpus, num_gpus=gpus, max_retries=retries, runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}}
-    )
+    placed = ray.remote(function).options(num_cpus=cpus, num_gpus=gpus, max_retries=retries)
     pending = {placed.remote(*given): index for index, given in enumerate(arguments)}
     try:
         while pending:
@@ -120,7 +119,7 @@ def _started(cpus: int, memory: int) -> Iterator[None]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
-        "OMP_NUM_THREADS": "1",
+        **ONE_THREAD,
     }
     with _own_folder() as own, _environment(settings), _silent():
         folder = str(own / "r")  # which Ray opens to everybody
@@ -147,7 +146,7 @@ def _connected(address: str) -> Iterator[None]:
     ray = _ray()
     check(address)
     try:
-        ray.init(address, log_to_driver=False, logging_level="ERROR")
+        ray.init(address, log_to_driver=False, logging_level="ERROR", runtime_env={"env_vars": ONE_THREAD})
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise _nobody(address, error) from None
     try:
