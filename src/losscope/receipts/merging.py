@@ -84,14 +84,15 @@ def merge(folders: Sequence[str | Path], out: str | Path) -> Merged:
             )
         there, left = runs.get(target, []), [run for folder in sources for run in runs[folder]]
         chosen = _chosen(there, left, _begun(target))
-        manifest = joined([manifests[folder] for folder in studies])
-        _write_study(target, list(studies.values()), manifest)
+        manifest = joined([manifests[folder] for folder in studies], _joined(list(studies.values())))
+        write_json(target / "study.json", {"schema": SCHEMA_VERSION, **manifest["study"]})
+        write_json(target / "manifest.json", manifest)
         for group, of_group in _by_group(chosen).items():
             copy_runs(group, target / "groups", of_group)
         if chosen:
             told = {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "from": list(map(str, sources))}
-            manifest["merged"] = [*manifest.get("merged", []), {**told, "runs": len(chosen)}]
-            write_json(target / "manifest.json", manifest)
+            merged = [*manifest["merged"], {**told, "runs": len(chosen)}]
+            write_json(target / "manifest.json", {**manifest, "merged": merged})
     unfinished = [group for folder in sources for group in groups(folder, lost) if not has_ended(group)]
     return Merged(
         target,
@@ -154,9 +155,6 @@ def _by_group(runs: Iterable[RecordedRun]) -> dict[Path, list[RecordedRun]]:
     return found
 
 
-def _write_study(target: Path, studies: Sequence[Study], manifest: dict[str, Any]) -> None:
-    """Make `target` the study's, with all seeds. The first study written down holds; the others are equal to it."""
-    seeds = sorted({seed for study in studies for seed in study.seed_list})
-    manifest["study"] = {"seeds": seeds, **studies[0].comparable()}
-    write_json(target / "study.json", {"schema": SCHEMA_VERSION, **manifest["study"]})
-    write_json(target / "manifest.json", manifest)
+def _joined(studies: Sequence[Study]) -> dict[str, Any]:
+    """The study, with the seeds of all."""
+    return {"seeds": sorted({seed for study in studies for seed in study.seed_list}), **studies[0].comparable()}

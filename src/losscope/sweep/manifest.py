@@ -46,8 +46,8 @@ def add_invocation(
     write_json(path, manifest)
 
 
-def joined(manifests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """One manifest of several of the same study: every invocation once, every data set with all of its fingerprints."""
+def joined(manifests: Sequence[Mapping[str, Any]], study: Mapping[str, Any]) -> dict[str, Any]:
+    """One manifest of several of the same `study`: every invocation once, every data set with all of its fingerprints."""
     data: dict[str, Any] = {}
     invocations: list[Any] = []
     merged: list[Any] = []
@@ -57,9 +57,10 @@ def joined(manifests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         merged += [one for one in manifest.get("merged", []) if one not in merged]
     return {
         "schema": SCHEMA_VERSION,
+        "study": dict(study),
         "invocations": invocations,
         "data": data,
-        **({"merged": merged} if merged else {}),
+        "merged": merged,
     }
 
 
