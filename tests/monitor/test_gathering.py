@@ -16,7 +16,6 @@ from torch.nn.parallel import DistributedDataParallel
 
 import losscope
 from losscope import diagnostics
-from losscope.errors import InvalidInput
 from losscope.monitor import Monitor, every, tap
 from losscope.monitor.buffer import Step
 from losscope.monitor.measuring import scalars
@@ -127,6 +126,8 @@ def directly(step: int, first: dict[str, Tensor], second: dict[str, Tensor], pai
     return found
 
 
-def test_without_processes_there_is_nothing_to_gather() -> None:
-    with pytest.raises(InvalidInput, match="init_process_group before the monitor is made"):
-        Monitor(gather=True)
+def test_of_one_process_the_rows_are_all() -> None:
+    criterion = losscope.Criterion("contrastive")
+    with Monitor(criterion, gather=True, strict=True) as monitor:
+        criterion(torch.randn(6, 4, requires_grad=True), LABELS[0, :6]).backward()
+    assert monitor.lines[0]["batch_size"] == [6.0]

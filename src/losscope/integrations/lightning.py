@@ -42,6 +42,7 @@ class MonitorCallback(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """See what the training step returns before backward runs."""
+        self.monitor.run_as(trainer.global_rank, trainer.world_size)
         if self.monitor.scaler is None:
             self.monitor.scaler = getattr(trainer.precision_plugin, "scaler", None) or False
         self._parameters = self.monitor.encoders_of(pl_module.parameters())

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from losscope.monitor.batch import Batch, flat
-from losscope.monitor.gathering import Gathering
+from losscope.monitor.gathering import Gathering, Rows
 from losscope.monitor.terms import Scalars
 
 
@@ -49,13 +49,13 @@ class Call:
         self.is_complete = False
         self._unscaled, self._gathering = unscaled, gathering
         self._gradients: list[Tensor | None] = [None] * len(batch.parts)
-        self._rows: tuple[Tensor, Tensor | None, Tensor | None] | None = None  # of all processes
+        self._rows: Rows | None = None  # of all processes
         for place, part in enumerate(batch.parts):
             if part.requires_grad:
                 part.register_hook(self._keeper(place))  # type: ignore[no-untyped-call]
 
     @property
-    def rows(self) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    def rows(self) -> Rows:
         """Embeddings (samples, dim), ∂L/∂Z and labels of all rows. A part that got no gradient has 0; there is none
         where its scale is not known."""
         if self._rows is not None:

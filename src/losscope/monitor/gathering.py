@@ -8,31 +8,49 @@ Every process takes part, as backward ends there: where backward is collective, 
 
 from __future__ import annotations
 
+import os
+from typing import Any
+
 import torch
 from torch import Tensor, distributed
 
-from losscope.errors import InvalidInput
 from losscope.monitor.batch import Batch
+from losscope.monitor.guard import Guard
 from losscope.types import OUTLIER
+
+LAUNCHED = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "NODE_RANK")
+"""What torchrun, and Lightning for all but its first process, put into the environment."""
+
+Rows = tuple[Tensor, Tensor | None, Tensor | None]
+"""Embeddings, their gradient, labels."""
 
 
 class Gathering:
     """A group of its own for all processes, so that nothing gets between a training loop's own collectives.
 
-    Made on every process. Raises InvalidInput where there are no processes.
+    Made on every process. The group itself is made at the first measured step, as Lightning starts its processes after
+    callbacks were made. Where there is one process, its rows are all.
     """
 
-    def __init__(self) -> None:
-        if not (distributed.is_available() and distributed.is_initialized()):
-            raise InvalidInput(
-                "gather=True without processes; expected torch.distributed.init_process_group before the monitor is made, "
-                "on every process"
-            )
-        self.processes = distributed.get_world_size()
-        self._group = distributed.new_group()
+    def __init__(self, guarded: Guard) -> None:
+        self._guarded = guarded
+        self._group: Any = None
 
-    def all_rows(self, batch: Batch, gradient: Tensor | None) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Embeddings, gradient and labels of the rows of all processes, part by part."""
+    def all_rows(self, batch: Batch, gradient: Tensor | None) -> Rows | None:
+        """Embeddings, gradient and labels of the rows of all processes, part by part; None where there is one process, or that
+        failed."""
+        if not _started():
+            return None
+        try:
+            if self._group is None:
+                self._group = distributed.new_group()
+            return self._all_rows(batch, gradient)
+        except Exception as error:  # within backward, which must not fail for being watched
+            self._guarded.met(error)
+            return None
+
+    def _all_rows(self, batch: Batch, gradient: Tensor | None) -> Rows:
+        processes = distributed.get_world_size()
         counts = [part.numel() // part.shape[-1] for part in batch.parts]
         known = [int(gradient is not None), int(batch.labels is not None), *counts]
         mine = torch.tensor(known, device=batch.parts[0].device)
@@ -40,7 +58,7 @@ class Gathering:
         own = batch.labels
         with_gradient, with_labels = (all(one[place] for one in everybody) for place in (0, 1))
         rows = self._uneven(batch.embeddings, everybody)
-        found = None if not with_gradient or gradient is None else self._uneven(gradient, everybody) / self.processes
+        found = None if not with_gradient or gradient is None else self._uneven(gradient, everybody) / processes
         labels = None
         if with_labels and own is not None:
             if not batch.has_own_labels:  # numbers of matched rows, which each process has for itself
@@ -61,6 +79,21 @@ class Gathering:
         return torch.cat([of for place in zip(*parts, strict=True) for of in place])
 
     def _gathered(self, mine: Tensor) -> list[Tensor]:
-        found = [torch.empty_like(mine) for _ in range(self.processes)]
+        found = [torch.empty_like(mine) for _ in range(distributed.get_world_size())]
         distributed.all_gather(found, mine.contiguous(), group=self._group)
         return found
+
+
+def process() -> tuple[int, int]:
+    """Rank of this process and how many there are: by the process group, or what launchers say before there is one."""
+    if _started():
+        return distributed.get_rank(), distributed.get_world_size()
+    told = {name: int(value) for name in LAUNCHED if (value := os.environ.get(name, "")).isdigit()}
+    count = told.get("WORLD_SIZE", 1)
+    if count < 2:
+        return 0, 1
+    return told.get("RANK", told.get("LOCAL_RANK", 0) + count * told.get("NODE_RANK", 0)), count
+
+
+def _started() -> bool:
+    return distributed.is_available() and distributed.is_initialized()

@@ -19,7 +19,7 @@ from losscope.errors import InvalidInput
 from losscope.monitor.batch import Batch, labels_of
 from losscope.monitor.buffer import Buffer, Step
 from losscope.monitor.call import Call, Glance
-from losscope.monitor.gathering import Gathering
+from losscope.monitor.gathering import Gathering, process
 from losscope.monitor.guard import Guard
 from losscope.monitor.precision import parameters_divisor, unscaling
 from losscope.monitor.record import Identity, MonitorRecord
@@ -131,17 +131,25 @@ class Monitor:
         self._norms: dict[str, Tensor] = {}
         self._taps: list[Any] = []
         self._closed = False
-        self.process = _process()
-        self.gathering = Gathering() if gather else None
-        if self.process[0] > 0:  # the first one writes, and without gathering the others have nothing to see
-            out, self.loggers = None, ()
-            self._steps = steps if gather else never
-        self._record, self._starts_again = self._opened(out, resume)
-        self._look_ahead()
+        self.process = process()
+        self.gathering = Gathering(self.guarded) if gather else None
+        self._record, self._starts_again = self._opened(None if self.process[0] else out, resume)
+        self.run_as(*self.process)
         if criterion is not None:
             tap(criterion, self)
         if optimizer is not None:
             self._taps.append(optimizer.register_step_pre_hook(self._before_update))
+
+    def run_as(self, rank: int, count: int) -> None:
+        """Which process this is, of how many: for trainers that start their processes after the monitor was made. The
+        first one writes; without gathering the others have nothing to see."""
+        self.process = rank, count
+        if rank:
+            self._record, self.loggers = None, ()
+            self._steps = self._steps if self.gathering is not None else never
+        elif self._record is not None:
+            self._record.process = self.process
+        self._look_ahead()
 
     # What taps ask for. Of the step that comes: `observes`, whether it is observed at all; `measures`, whether more than
     # its loss is kept; `reads_terms`, whether its terms are read.
@@ -452,9 +460,3 @@ def _name(criterion: object) -> str:
     if isinstance(criterion, Criterion):
         return criterion.name
     return getattr(criterion, "__name__", type(criterion).__name__) if criterion is not None else "loss"
-
-
-def _process() -> tuple[int, int]:
-    """Rank of this process and how many there are."""
-    known = torch.distributed.is_available() and torch.distributed.is_initialized()
-    return (torch.distributed.get_rank(), torch.distributed.get_world_size()) if known else (0, 1)
