@@ -25,6 +25,9 @@ from losscope.files.lock import take
 OBJECT_STORE = 128 * 2**20
 """Bytes of shared memory that a session of our own may take: arguments and results are small, data come from files."""
 
+OOM_RETRIES = 3
+"""How often a task that was ended for lack of memory is placed again; Ray's own default is without end."""
+
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 FOLDER, LOCK = "losscope-ray-", "lock"
 LONGEST_FOLDER = 18
@@ -119,6 +122,7 @@ def _started(cpus: int, memory: int) -> Iterator[None]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_task_oom_retries": str(OOM_RETRIES),
         **ONE_THREAD,
     }
     with _own_folder() as own, _environment(settings), _silent():
