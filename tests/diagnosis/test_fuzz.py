@@ -30,6 +30,7 @@ from safetensors.numpy import save
 from losscope.diagnosis.labels import encode
 from losscope.diagnosis.reading import open_columns, parquet_process
 from losscope.diagnosis.reading.parquet_file import answer, written
+from losscope.diagnosis.reading.stored import Stored
 from losscope.errors import LosscopeError
 
 MUTANTS = int(os.environ.get("LOSSCOPE_FUZZ", "0"))
@@ -119,7 +120,9 @@ def read_all(path: Path) -> None:
     for name in columns.names:
         for take in (columns.take, columns.matrix, lambda name: encode((columns.take(name), "labels"))):
             try:
-                take(name)
+                found = take(name)
+                if isinstance(found, Stored):
+                    found[:]
             except LosscopeError as error:
                 checked(error)
 
