@@ -19,7 +19,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -42,7 +42,7 @@ from losscope.training.run import Place
 CALLS = ("create", "write", "sync", "rename", "mkdir", "unlink", "cut")
 DIED = 77
 
-STUDY = {
+STUDY: dict[str, Any] = {
     "name": "tiny",
     "seeds": 2,
     "data": [{"name": "synthetic", "classes": 3, "samples_per_class": 5, "dim": 4, "outliers": 2}],
@@ -53,6 +53,25 @@ STUDY = {
 
 def study() -> Study:
     return parse(STUDY)
+
+
+def study_file(folder: Path, losses: Sequence[Mapping[str, str]] = STUDY["loss"]) -> Path:
+    """The same study as a file, with other `losses` if they are given."""
+    (data,), path = STUDY["data"], folder / "tiny.toml"
+    path.write_text(
+        "\n".join(
+            [
+                'name = "tiny"',
+                "seeds = 2",
+                "[[data]]",
+                *(f"{key} = {json.dumps(value)}" for key, value in data.items()),
+                '[[protocol]]\nname = "p"\nepochs = 2\nevaluate_at = [1]',
+                'model = { name = "mlp", widths = [4] }\nbatch = { terms = 8 }',
+                *(f'[[loss]]\nname = "{loss["name"]}"' for loss in losses),
+            ]
+        )
+    )
+    return path
 
 
 def checkpointing_each_epoch(make_place: Callable[..., Place]) -> Callable[..., Place]:

@@ -21,7 +21,7 @@ def run(folder: Path, name: str, *numbers: int) -> dict[str, Any]:
         [sys.executable, str(Path(__file__).with_name("dying.py")), name, str(folder), *map(str, numbers)],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
-        timeout=600,
+        timeout=3600,  # a busy machine
         check=True,
     )
     document: dict[str, Any] = json.loads(found.stdout)

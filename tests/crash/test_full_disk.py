@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
-from dying import STUDY
+from dying import STUDY, study_file
 
 import losscope
 from losscope.cli import main
@@ -74,20 +73,6 @@ def test_everything_is_synced_before_it_takes_its_name_and_its_folder_after(
     with atomic(tmp_path / "c") as temporary:
         temporary.write_bytes(b"others write")
     assert calls == ["sync file", "rename", "sync folder"]
-
-
-def study_file(folder: Path) -> Path:
-    """The tiny study as a file."""
-    protocol = STUDY["protocol"][0]
-    text = "\n".join(
-        [
-            'name = "tiny"', "seeds = 2", "[[data]]", *(f"{k} = {json.dumps(v)}" for k, v in STUDY["data"][0].items()),
-            "[[protocol]]", 'name = "p"', f"epochs = {protocol['epochs']}", "evaluate_at = [1]",
-            "model = { name = \"mlp\", widths = [4] }", "batch = { terms = 8 }", "[[loss]]", 'name = "contrastive"',
-        ]
-    )  # fmt: skip
-    (folder / "tiny.toml").write_text(text)
-    return folder / "tiny.toml"
 
 
 @pytest.mark.parametrize(

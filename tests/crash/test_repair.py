@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from dying import STUDY
+from dying import STUDY, study_file
 
 import losscope
 from losscope.claims import ledger
@@ -215,6 +215,22 @@ def test_report_and_claims_use_the_rest_and_name_what_is_missing(folder: Path) -
     assert "losscope repair" in markdown.read_text()
     assert html.is_file()
     assert str(broken) in ledger(folder).damaged[0]
+
+
+def test_a_study_uses_the_rest_and_does_not_call_itself_done(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = break_(group_of(folder, "triplet") / "measurements.parquet")
+    given = study_file(tmp_path, LOSSES), "--out", folder, "--jobs", "1"
+    code, printed, told = command(capsys, monkeypatch, "study", *map(str, given))
+    assert code == 1
+    assert "contrastive" in printed
+    assert "triplet" not in printed
+    assert f"Left out: {broken} is damaged" in told
+    assert "losscope repair" in told
+    code, printed, _ = command(capsys, monkeypatch, "study", *map(str, given), "--json")
+    assert code == 1
+    assert str(broken) in json.loads(printed)["damaged"][0]
 
 
 def test_a_study_says_what_to_do_and_the_repair_does_it(

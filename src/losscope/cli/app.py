@@ -15,6 +15,7 @@ from losscope.cli.console import (
     measurement_table,
     out,
     print_json,
+    show_damage,
     show_failures,
     show_plan,
     study_progress,
@@ -108,7 +109,10 @@ def study(
         )  # fmt: skip
     show_failures(result)
     from losscope.report import write_report
+    from losscope.table import damaged_groups
 
+    damaged = damaged_groups(out_folder)
+    show_damage(damaged.values())
     try:
         html, markdown = write_report(out_folder)
     except InvalidInput as error:
@@ -126,6 +130,7 @@ def study(
                 "finished_before": result.finished_before,
                 "failed": len(result.failed),
                 "diverged": sum(record.status == "diverged" for record in result.records),
+                "damaged": list(damaged.values()),
             }
         )
     else:
@@ -135,7 +140,7 @@ def study(
             soft_wrap=True,
             highlight=False,
         )
-    if result.failed:
+    if result.failed or damaged:
         raise typer.Exit(1)
 
 
@@ -193,8 +198,7 @@ def table(
         raise InvalidInput(f"--epoch {epoch}; expected a number or last")
     names = ("steps.parquet", "steps.jsonl") if steps else ("measurements.parquet", "epochs.jsonl")
     damaged = damaged_groups(folder, ("group.json", "runs.json", *names))
-    for problem in damaged.values():
-        errors.print(f"[bold]Left out:[/bold] {_escaped(problem)}", soft_wrap=True, highlight=False)
+    show_damage(damaged.values())
     rows = select(
         read_measurements(folder, steps=steps, without=damaged),
         diagnostic=diagnostic,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -195,12 +195,18 @@ def data_table(found: Sequence[Mapping[str, Any]]) -> None:
     out.print(table)
 
 
+def show_damage(problems: Iterable[str]) -> None:
+    """What of a record can't be read and is in no number, on stderr."""
+    for problem in problems:
+        errors.print(f"[bold]Left out:[/bold] {escape(problem)}", soft_wrap=True, highlight=False)
+
+
 def summary_table(folder: Path) -> None:
-    """The closing table of a study: losses x the few measures that matter."""
+    """The closing table of a study, of what can be read: losses x the few measures that matter."""
     from losscope.report import summary_table
     from losscope.summary import summarize
 
-    headers, rows = summary_table(summarize([folder]))
+    headers, rows = summary_table(summarize([folder], tolerant=True))
     narrow = out.width < 120
     tables: list[Table] = []
     for place, *cells in rows:

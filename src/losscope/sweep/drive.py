@@ -49,7 +49,7 @@ class StudyResult:
         from losscope.report import summary_table
         from losscope.summary import summarize
 
-        headers, rows = summary_table(summarize([self.folder]))
+        headers, rows = summary_table(summarize([self.folder], tolerant=True))
         cells = [
             [f"<th>{escape(text)}</th>" for text in headers],
             *([f"<td>{escape(text)}</td>" for text in row] for row in rows),
