@@ -20,6 +20,7 @@ from losscope.files import read_json
 from losscope.study import NUMERICS_VERSION
 from losscope.sweep.drive import make_place
 from losscope.sweep.elsewhere import Followed, run_elsewhere
+from losscope.sweep.lost import lost
 from losscope.sweep.plan import Unit, plan
 from losscope.table import RunRecord, read_ending, write_group
 from losscope.training.run import Place, run_cell
@@ -138,6 +139,16 @@ def test_what_is_wrong_with_one_group_stays_with_it(tmp_path: Path) -> None:
     told = run_elsewhere(unit.cell, unit.folder, Place(), NUMERICS_VERSION)
     assert isinstance(told, str)
     assert "DamagedRecord" in told.splitlines()[-1]
+
+
+def test_a_worker_lost_after_its_group_has_ended_has_lost_nothing(tmp_path: Path) -> None:
+    unit = planned(tmp_path)
+    told = lost(unit, "gone")
+    assert [(record.status, record.error) for record in told] == [("failed", "gone")] * 2
+    assert (unit.folder / "failed.json").exists()
+    records = run_cell(unit.cell, unit.folder, Place(), silent)
+    assert lost(unit, "gone") == records
+    assert not (unit.folder / "failed.json").exists()
 
 
 def test_progress_is_read_from_the_records(tmp_path: Path) -> None:

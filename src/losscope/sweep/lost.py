@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from losscope.sweep.plan import Unit
-from losscope.table import RunRecord, has_ended, write_failure
+from losscope.table import RunRecord, has_ended, read_ending, write_failure
 
 
 def lost(unit: Unit, reason: str) -> list[RunRecord]:
-    """Records that say why a group's runs failed, also in its folder, where the runs have not ended after all."""
+    """Records that say why a group's runs failed, also in its folder; those that are there, if it has ended after all."""
+    if has_ended(unit.folder):
+        return list(read_ending(unit.folder / "runs.json").records)
     group = unit.group
     shared = {name: group[name] for name in ("dataset", "protocol", "loss")}
     records = [
@@ -30,6 +32,5 @@ def lost(unit: Unit, reason: str) -> list[RunRecord]:
             *(group[name] for name in ("runs", "variants", "seeds", "data_fingerprints")), strict=True
         )
     ]
-    if not has_ended(unit.folder):
-        write_failure(unit.folder, records)
+    write_failure(unit.folder, records)
     return records
