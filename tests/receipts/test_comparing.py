@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from losscope.files import read_json, read_parquet
-from losscope.receipts.comparing import ROUNDING, SHARE, compare, verdict_of
+from losscope.receipts.comparing import ELSEWHERE, ROUNDING, SHARE, compare, verdict_of
+from losscope.receipts.environments import same_bits_expected, same_machine
 from losscope.receipts.recorded import ended_runs
 from losscope.table import groups, read_ending, read_measurements
 from receipts.conftest import Rows, Train, against, change_rows, change_value, group_of, reseal
@@ -188,3 +189,71 @@ def test_keys_tell_every_row_apart(trained: Train) -> None:
             columns = (table[key].to_pylist() for key in ("run", "split", "epoch", "step", "diagnostic", "item"))
             keys = list(zip(*columns, strict=True))
             assert len(set(keys)) == len(keys)
+
+
+def test_elsewhere_the_differences_of_all_rows_are_held_against_the_spread_of_all(trained: Train) -> None:
+    """Beyond the tolerance of single rows, but of the size of the spread; beyond three times of it; and without any."""
+    folder = trained(*SEEDS)
+    runs = [run for run in ended_runs(folder) if run.record.loss == "contrastive"]
+    here = compare(runs[0], runs[1], runs)
+    there = compare(runs[0], runs[1], runs, elsewhere=True)
+    spreads: dict[tuple[Any, ...], list[float]] = {}
+    differences: dict[tuple[Any, ...], list[float]] = {}
+    by_row: dict[tuple[Any, ...], dict[str, float]] = {}
+    for row in read_measurements(folder).to_pylist():
+        if row["loss"] == "contrastive" and row["value"] is not None:
+            key = tuple(row[name] for name in ("split", "diagnostic", "epoch", "item"))
+            by_row.setdefault(key, {})[row["run"]] = row["value"]
+    for key, values in by_row.items():
+        spreads.setdefault(key[:2], []).append(statistics.stdev(values.values()))
+        differences.setdefault(key[:2], []).append(values[runs[0].record.run] - values[runs[1].record.run])
+    seen = set()
+    for one, other in zip(here, there, strict=True):
+        assert (one.verdict == "different") == (other.verdict in ("different", "similar"))
+        if one.kind == "epochs":
+            key = one.split, one.diagnostic
+            size = math.sqrt(statistics.fmean(value**2 for value in spreads.get(key, [0.0])))  # none has a value
+            expected = math.sqrt(statistics.fmean(value**2 for value in differences[key])) / size if size else None
+            assert one.pooled == pytest.approx(expected) if size else one.pooled is None
+            if one.verdict == "different":
+                assert other.verdict == ("similar" if expected is not None and expected <= ELSEWHERE else "different")
+                seen.add(other.verdict)
+    assert "similar" in seen
+
+
+def test_elsewhere_wholesale_changes_still_differ(copied: Train, trained: Train) -> None:
+    folder = copied(*SEEDS)
+    group = group_of(folder, "contrastive")
+    run, change = read_json(group / "group.json")["runs"][0], 20 * spread_of(folder, **LAST, loss="contrastive")
+    change_value(group, lambda value: value + change, run=run, **{**LAST, "epoch": 1})
+    change_value(group, lambda value: value + change, run=run, **LAST)
+    ours, theirs = (
+        next(one for one in ended_runs(where) if one.record.run == run) for where in (folder, trained(*SEEDS))
+    )
+    peers = [one for one in ended_runs(trained(*SEEDS)) if one.cell == ours.cell]
+    (difference,) = [one for one in compare(ours, theirs, peers, elsewhere=True) if one.verdict != "identical"]
+    assert (difference.diagnostic, difference.verdict) == (LAST["diagnostic"], "different")
+
+
+def test_what_sets_rounding_apart_is_another_processor_or_library_and_not_another_version_of_this_code() -> None:
+    here: dict[str, Any] = {
+        "losscope": "1", "code": "a", "numerics": 1, "python": "3.11", "packages": {"torch": "2", "pyarrow": "1"},
+        "processor": "p", "cpu_capability": "AVX2", "blas": "mkl", "threads_per_process": 1, "device": "cpu", "cuda": None,
+        "determinism": {"level": "bitwise", "means": ""},
+    }  # fmt: skip
+    assert same_machine([here], here)
+    assert same_bits_expected([here], here)
+    assert same_machine([{**here, "code": "b", "packages": {"torch": "2", "pyarrow": "2"}}], here)
+    assert not same_bits_expected([{**here, "code": "b"}], here)
+    for change in (
+        {"processor": "q"},
+        {"blas": "openblas"},
+        {"packages": {"torch": "1", "pyarrow": "1"}},
+        {"device": "cuda"},
+    ):
+        assert not same_machine([{**here, **change}], here)
+        assert not same_machine([here, {**here, **change}], here)
+    assert not same_machine([], here)
+    anywhere = {**here, "determinism": {"level": "rounding", "means": ""}}
+    assert not same_machine([anywhere], anywhere)
+    assert not same_bits_expected([anywhere], anywhere)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SHOWN = 5
 """Diagnostics of a run that are shown when they differ; --json has all."""
 
-MARKS = {"identical": "green", "within": "yellow", "different": "red", "not recomputed": "yellow"}
+MARKS = {"identical": "green", "within": "yellow", "similar": "yellow", "different": "red", "not recomputed": "yellow"}
 
 
 def verify(

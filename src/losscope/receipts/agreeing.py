@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from losscope.errors import IncomparableRuns, InvalidStudy
-from losscope.receipts.comparing import compare, verdict_of
+from losscope.receipts.comparing import Difference, compare, verdict_of
+from losscope.receipts.environments import recorded_environments, same_machine
 from losscope.receipts.recorded import TABLES, RecordedRun
 from losscope.study import Study
 
@@ -80,12 +81,12 @@ def _same(ours: RecordedRun, theirs: RecordedRun, peers: Sequence[RecordedRun]) 
     """Whether two records of a run are the same, bit by bit or within tolerance."""
     if all(_bytes(ours.group / name) == _bytes(theirs.group / name) for name in TABLES.values()):
         return True
-    return verdict_of(compare(ours, theirs, _of_cell(ours, peers))) != "different"
+    return verdict_of(_compared(ours, theirs, peers)) != "different"
 
 
 def _most(ours: RecordedRun, theirs: RecordedRun, peers: Sequence[RecordedRun]) -> str:
     """The diagnostic in which two records of a run differ most, for a sentence."""
-    differing = [one for one in compare(ours, theirs, _of_cell(ours, peers)) if one.verdict == "different"]
+    differing = [one for one in _compared(ours, theirs, peers) if one.verdict == "different"]
     worst = max(differing, key=lambda one: one.worst.difference / (one.worst.tolerance or 1e-300) if one.worst else 0.0)
     name = " ".join(filter(None, [worst.split, worst.diagnostic]))
     more = f" and {len(differing) - 1} diagnostics more" if len(differing) > 1 else ""
@@ -95,8 +96,10 @@ def _most(ours: RecordedRun, theirs: RecordedRun, peers: Sequence[RecordedRun]) 
     return f" in {name} ({at.recorded} against {at.recomputed} at epoch {at.epoch}){more}"
 
 
-def _of_cell(run: RecordedRun, peers: Sequence[RecordedRun]) -> list[RecordedRun]:
-    return [one for one in peers if one.cell == run.cell]
+def _compared(ours: RecordedRun, theirs: RecordedRun, peers: Sequence[RecordedRun]) -> tuple[Difference, ...]:
+    there, here = (recorded_environments(run.group, {}) for run in (ours, theirs))
+    same = bool(there and here) and all(same_machine(there, one) for one in here)
+    return compare(ours, theirs, [one for one in peers if one.cell == ours.cell], elsewhere=not same)
 
 
 def _by_seed(runs: Any) -> dict[tuple[tuple[str, ...], int], set[str]]:

@@ -4,14 +4,18 @@
 
 with s the standard deviation of the same row over the seeds that are recorded: what is a small share of the spread that
 every statement allows for changes none of them. Queries and the plane, whose rows are single samples, are judged by the
-mean difference of a split and epoch, against the spread over its samples. A diagnostic without any recorded row is one
+mean difference of a split and epoch, against the spread over its samples.
+
+Elsewhere, on another kind of processor or with other libraries, training amplifies rounding until a run is as far from
+its record as from another seed. There a diagnostic beyond tolerance is still similar if its differences over all rows are
+of the size of the spread: root mean square of the differences ≤ ELSEWHERE · that of s (OF_SAMPLES for queries). A diagnostic without any recorded row is one
 that the code measures since: it is named, and judged by nobody.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -22,8 +26,10 @@ from losscope.receipts.recorded import KEYS, TABLES, RecordedRun, counts, rows
 
 SHARE = 0.1
 ROUNDING = 1e-5
+ELSEWHERE = 3.0
+OF_SAMPLES = 1.0
 
-Verdict = Literal["identical", "within", "different", "unrecorded"]
+Verdict = Literal["identical", "within", "similar", "different", "unrecorded"]
 
 _ABSENT = np.iinfo(np.int64).min
 _OF_SAMPLES = ("queries", "plane")
@@ -56,6 +62,8 @@ class Difference:
     missing: int  # rows that only the recorded run has
     extra: int  # rows that only the recomputed run has
     largest: float  # absolute difference
+    pooled: float | None  # root mean square of the differences over that of the spread; None without any spread
+    elsewhere: bool  # whether the two were trained in environments that can't be expected to give the same bits
     of_spread: float | None  # the largest difference as a share of the spread; None where no row that differs has one
     worst: Worst | None  # None where all rows are the same
 
@@ -66,12 +74,21 @@ class Difference:
             return "identical"
         if self.extra == self.rows:
             return "unrecorded"
-        return "different" if self.beyond or self.missing or self.extra else "within"
+        if self.missing or self.extra:
+            return "different"
+        if not self.beyond:
+            return "within"
+        if self.elsewhere and self.kind == "plane":  # whose axes may swap
+            return "similar"
+        most = OF_SAMPLES if self.kind in _OF_SAMPLES else ELSEWHERE
+        return "similar" if self.elsewhere and self.pooled is not None and self.pooled <= most else "different"
 
 
-def compare(recorded: RecordedRun, recomputed: RecordedRun, peers: Sequence[RecordedRun]) -> tuple[Difference, ...]:
+def compare(
+    recorded: RecordedRun, recomputed: RecordedRun, peers: Sequence[RecordedRun], *, elsewhere: bool = False
+) -> tuple[Difference, ...]:
     """Every diagnostic of a run, recorded against recomputed; `peers` are the recorded runs of its cell, itself among
-    them, whose spread over seeds the tolerances come from."""
+    them, whose spread over seeds the tolerances come from. `elsewhere` if the environments differ."""
     status = _status(recorded, recomputed)
     told = _compared("record", counts(recorded), counts(recomputed), lambda: pa.concat_tables(map(counts, peers)))
     found = [status, *told]
@@ -80,19 +97,34 @@ def compare(recorded: RecordedRun, recomputed: RecordedRun, peers: Sequence[Reco
         if kind == "plane" and not (ours.num_rows and theirs.num_rows):
             continue  # only the first run of a group has one
         found += _compared(kind, ours, theirs, lambda kind=kind: rows(peers, kind))  # type: ignore[misc]
-    return tuple(found)
+    return tuple(replace(one, elsewhere=elsewhere) for one in found)
 
 
 def verdict_of(differences: Sequence[Difference]) -> Verdict:
     """The verdict on a run: that of its worst diagnostic."""
     verdicts = {difference.verdict for difference in differences}
-    return "different" if "different" in verdicts else "within" if "within" in verdicts else "identical"
+    worst: tuple[Verdict, ...] = ("different", "similar", "within")
+    return next((verdict for verdict in worst if verdict in verdicts), "identical")
 
 
 def _status(recorded: RecordedRun, recomputed: RecordedRun) -> Difference:
     """How the two ended."""
     same = recorded.record.status == recomputed.record.status
-    return Difference("record", None, "status", 1, int(same), int(not same), 0, 0, 0.0 if same else np.inf, None, None)
+    return Difference(
+        kind="record",
+        split=None,
+        diagnostic="status",
+        rows=1,
+        identical=int(same),
+        beyond=int(not same),
+        missing=0,
+        extra=0,
+        largest=0.0 if same else np.inf,
+        pooled=None,
+        elsewhere=False,
+        of_spread=None,
+        worst=None,
+    )
 
 
 def _compared(kind: str, ours: pa.Table, theirs: pa.Table, peers: Callable[[], pa.Table]) -> Iterator[Difference]:
@@ -134,9 +166,18 @@ def _difference(
         missing=int((part["in_a"] & ~part["in_b"]).sum()),
         extra=int((part["in_b"] & ~part["in_a"]).sum()),
         largest=float(delta.max()),
+        pooled=_pooled(delta, spread),
+        elsewhere=False,
         of_spread=float(shares.max()) if len(shares) else None if differing.any() else 0.0,
         worst=_worst(judged, worst, float(tolerance[worst])) if delta[worst] > 0 else None,
     )
+
+
+def _pooled(delta: np.ndarray, spread: np.ndarray) -> float | None:
+    """Differences of all rows as a share of the spread, by root mean squares."""
+    known = spread[~np.isnan(spread)]
+    size = np.sqrt(np.square(known).mean()) if len(known) else 0.0
+    return float(np.sqrt(np.square(delta).mean()) / size) if size else None
 
 
 def _worst(judged: Mapping[str, np.ndarray], row: int, tolerance: float) -> Worst:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,10 @@ DECISIVE = (
     "device", "cuda", "determinism",
 )  # fmt: skip
 """What of an environment can change bits; the name of the system and its release can't."""
+
+
+_NO_ROUNDING = {"losscope", "code", "python", "pyarrow", "pydantic", "safetensors"}
+"""Changes that do not touch how sums are rounded."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,22 @@ def changes(recorded: Mapping[str, Any], present: Mapping[str, Any]) -> tuple[Ch
     return tuple(found)
 
 
-def same_bits_expected(environments: list[Mapping[str, Any]], present: Mapping[str, Any]) -> bool:
-    """Whether a run trained in one environment, here is the same, and it is one that repeats itself bit for bit."""
+def same_bits_expected(environments: Sequence[Mapping[str, Any]], present: Mapping[str, Any]) -> bool:
+    """Whether a run trained in one environment, `present` is the same, and it is one that repeats itself bit for bit."""
     if len(environments) != 1 or changes(environments[0], present):
         return False
     return bool(present["determinism"]["level"] == "bitwise")
+
+
+def same_machine(environments: Sequence[Mapping[str, Any]], present: Mapping[str, Any]) -> bool:
+    """Whether nothing that is known of the environments sets rounding apart; only code may differ, which the digest of a
+    run and its numerics version answer for."""
+    return (
+        bool(environments)
+        and present["determinism"]["level"] == "bitwise"
+        and not any(
+            change.recorded is not None and change.what not in _NO_ROUNDING
+            for environment in environments
+            for change in changes(environment, present)
+        )
+    )

@@ -8,7 +8,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
-from losscope.receipts.comparing import ROUNDING, SHARE, Difference, Verdict, verdict_of
+from losscope.receipts.comparing import ELSEWHERE, OF_SAMPLES, ROUNDING, SHARE, Difference, Verdict, verdict_of
 from losscope.receipts.environments import Change
 from losscope.receipts.recorded import RecordedRun
 
@@ -85,7 +85,7 @@ class Verification:
     @property
     def outcome(self) -> Outcome:
         """Passed where at least one run was recomputed, none differs and no file is damaged."""
-        allowed = ("identical",) if self.exact else ("identical", "within")
+        allowed = ("identical",) if self.exact else ("identical", "within", "similar")
         if self.damaged or any(one.verdict not in allowed for one in self.recomputed):
             return "failed"
         return "passed" if self.recomputed else "nothing recomputed"
@@ -100,7 +100,11 @@ class Verification:
             "recomputed": len(self.recomputed),
             "identical": sum(one.verdict == "identical" for one in self.checked),
             "exact": self.exact,
-            "tolerance": {"share_of_spread_over_seeds": SHARE, "rounding": ROUNDING},
+            "tolerance": {
+                "share_of_spread_over_seeds": SHARE,
+                "rounding": ROUNDING,
+                "elsewhere_pooled_over_rows": {"of_seeds": ELSEWHERE, "of_samples": OF_SAMPLES},
+            },
             "checked": [one.document() for one in self.checked],
             "damaged": list(self.damaged),
             "environment": dict(self.environment),

@@ -11,7 +11,7 @@ from typing import Any
 from losscope.errors import InvalidInput
 from losscope.files import read_json
 from losscope.receipts.comparing import Difference, compare
-from losscope.receipts.environments import changes, recorded_environments, same_bits_expected
+from losscope.receipts.environments import changes, recorded_environments, same_bits_expected, same_machine
 from losscope.receipts.receipt import Checked, Verification
 from losscope.receipts.recomputing import NotRecomputable, recompute
 from losscope.receipts.recorded import RecordedRun, ended_runs, find, read_study, sample
@@ -103,7 +103,8 @@ def _checked(
     differences: tuple[Difference, ...] = ()
     try:
         recomputed = recompute(run, read_study(folder), manifest, out, **given, **told)
-        differences = compare(run, recomputed, [one for one in ended if one.cell == run.cell])
+        peers = [one for one in ended if one.cell == run.cell]
+        differences = compare(run, recomputed, peers, elsewhere=not same_machine(environments, present))
     except NotRecomputable as error:
         reason = str(error)
     return Checked(
