@@ -2,9 +2,9 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.monitor --out monitor.json
 
-One thread, one process. A turn is 250 steps of a plain loop and of watched ones, in slices of 25 that alternate; it has one
-step in full and all that it costs to measure and write. The first turn warms up, and has the first steps, which are all
-measured. The plain loop takes part twice: the ratio of the two says how well a ratio can be known here.
+One thread, one process. A turn is 250 steps of a plain loop and of watched ones, in slices of 50 that alternate, each after
+5 steps off the clock, since the loop before has left its own data in the caches. A turn has one step in full on average,
+and all that it costs to measure and write. The first turn warms up, and has the first steps, which are all measured. The plain loop takes part twice: the ratio of the two says how well a ratio can be known here.
 
 mlp          128-64-32, batches of 64 in 10 classes, contrastive loss over all pairs, Adam
 convnet      that of paper A's study of MNIST (`paper_a_mnist`), batches of 64 in 10 classes, the same loss and optimizer
@@ -30,7 +30,7 @@ from losscope.monitor import Monitor
 from losscope.study import Model
 from losscope.training.models import encoder
 
-BATCH, CLASSES, STEPS, SLICE = 64, 10, 250, 25
+BATCH, CLASSES, STEPS, SLICE, BEFORE = 64, 10, 250, 50, 5
 UNIT = "CPU ms for a step"
 CRITERIA: dict[str, Callable[[], nn.Module]] = {
     "contrastive": lambda: losscope.Criterion("contrastive"),
@@ -68,15 +68,15 @@ class Loop:
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-3, weight_decay=1e-5)
         self.inputs, self.labels = torch.randn(40 * BATCH, *shape), torch.randint(0, CLASSES, (40 * BATCH,))
 
-    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """A slice's batches."""
-        for _ in range(SLICE):
+    def batches(self, count: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """As many batches."""
+        for _ in range(count):
             chosen = torch.randint(0, len(self.labels), (BATCH,))
             yield self.inputs[chosen], self.labels[chosen]
 
-    def train(self) -> None:
-        """A slice of a turn."""
-        for inputs, labels in self.batches():
+    def train(self, count: int) -> None:
+        """As many steps."""
+        for inputs, labels in self.batches(count):
             self.optimizer.zero_grad()
             loss = self.criterion(F.normalize(self.model(inputs), dim=-1), labels)
             loss.backward()
@@ -98,7 +98,8 @@ def measure(name: str, criterion: str, turns: int, out: Path) -> list[Row]:
         for part in range(STEPS // SLICE):
             first = (turn + part) % len(order)
             for who in order[first:] + order[:first]:
-                seconds[who] += cpu_seconds(loops[who].train)
+                loops[who].train(BEFORE)
+                seconds[who] += cpu_seconds(loops[who].train, SLICE)
         for who in order if turn else ():
             values[who].append(1e3 * seconds[who] / STEPS)
     for monitor in monitors:

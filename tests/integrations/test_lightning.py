@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import losscope
 from losscope.integrations.lightning import MonitorCallback
 from losscope.monitor import Monitor
-from losscope.table import read_measurements
+from losscope.table import read_measurements, read_runs
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*does not have many workers:UserWarning"),
@@ -89,3 +92,37 @@ def test_a_resumed_fit_goes_on_in_the_record(tmp_path: Path) -> None:
     fit(tmp_path, [MonitorCallback(again)], ckpt_path=tmp_path / "last.ckpt", weights_only=False)
     assert (again.count, again.epochs) == (6, 2)
     assert {row["step"] for row in read_measurements(tmp_path / "run", steps=True).to_pylist()} == set(range(6))
+
+
+TWO_PROCESSES = """
+import sys
+import torch
+from lightning.pytorch import Trainer
+from torch.utils.data import DataLoader, TensorDataset
+from integrations.test_lightning import Module
+from losscope.integrations.lightning import MonitorCallback
+from losscope.monitor import Monitor
+
+if __name__ == "__main__":
+    data = TensorDataset(torch.randn(24, 6), torch.arange(24) % 3)
+    monitor = Monitor(out=sys.argv[1], loss="contrastive", gather=True, strict=True)
+    trainer = Trainer(max_epochs=1, callbacks=[MonitorCallback(monitor)], accelerator="cpu", devices=2, strategy="ddp",
+                      logger=False, enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False)
+    trainer.fit(Module(), DataLoader(data, 6), DataLoader(data, 24))
+    print(trainer.global_rank, monitor.count, [line["batch_size"] for line in monitor.lines])
+"""
+
+
+def test_two_processes_of_a_fit_are_one_record(tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(TWO_PROCESSES)
+    beside = {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    ended = subprocess.run(
+        [sys.executable, "-W", "ignore", str(script), str(tmp_path / "run")], env={**os.environ, **beside},
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert {"0 2 [[12.0], [12.0]]", "1 2 []"} <= {*ended.stdout.splitlines()}
+    (run,) = read_runs(tmp_path / "run")
+    assert (run.updates, run.epochs, run.status) == (2, 1, "done")
+    assert "rank 0 of 2, the rows of all" in (tmp_path / "run" / "manifest.json").read_text()

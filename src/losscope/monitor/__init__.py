@@ -1,8 +1,11 @@
 """Inside other people's training loops: what a loss does there, measured without changing anything.
 
 tap         hooks on a criterion: what it gets, what comes back           batch      its arguments as embeddings and labels
-terms       the active ratio before a reducer                             buffer     steps wait, to be measured together
-measuring   what steps say                                                record     the same table as a study's
+encoded     what a loss of sentence-transformers encodes itself           call       one call, until backward has come
+terms       the active ratio before a reducer                             gathering  the rows of all processes
+buffer      steps wait, to be measured together                           measuring  what steps say
+series      their lines, and the means of an epoch                        space      what an epoch's embeddings say
+record      the same table as a study's
 """
 
 from losscope.monitor.guard import LosscopeWarning
