@@ -257,3 +257,31 @@ def test_what_sets_rounding_apart_is_another_processor_or_library_and_not_anothe
     anywhere = {**here, "determinism": {"level": "rounding", "means": ""}}
     assert not same_machine([anywhere], anywhere)
     assert not same_bits_expected([anywhere], anywhere)
+
+
+@pytest.mark.parametrize(("gone", "verdict"), [(1, "similar"), (2, "different")])
+def test_elsewhere_few_values_may_be_undefined(copied: Train, trained: Train, gone: int, verdict: str) -> None:
+    """As the share of a gradient in a step where every hinge is met."""
+    folder = copied(*SEEDS)
+    group = group_of(folder, "contrastive")
+    run = read_json(group / "group.json")["runs"][0]
+
+    def change(rows: Rows) -> Rows:
+        found = [
+            row
+            for row in rows
+            if (row["run"], row["diagnostic"], row["split"]) == (run, "intra_class_variance", "train")
+        ]
+        for row in found[:gone]:
+            row["value"] = None
+        assert len(found) == 12  # four classes, three epochs
+        return rows
+
+    change_rows(group, change)
+    ours, theirs = (
+        next(one for one in ended_runs(where) if one.record.run == run) for where in (folder, trained(*SEEDS))
+    )
+    peers = [one for one in ended_runs(trained(*SEEDS)) if one.cell == ours.cell]
+    (difference,) = [one for one in compare(ours, theirs, peers, elsewhere=True) if one.verdict != "identical"]
+    assert difference.pooled == pytest.approx(10 * math.sqrt(gone / 12))
+    assert difference.verdict == verdict

@@ -28,6 +28,7 @@ SHARE = 0.1
 ROUNDING = 1e-5
 ELSEWHERE = 3.0
 OF_SAMPLES = 1.0
+ONE_VALUE = 10.0
 
 Verdict = Literal["identical", "within", "similar", "different", "unrecorded"]
 
@@ -174,10 +175,13 @@ def _difference(
 
 
 def _pooled(delta: np.ndarray, spread: np.ndarray) -> float | None:
-    """Differences of all rows as a share of the spread, by root mean squares."""
+    """Differences of all rows as a share of the spread, by root mean squares; rows that only one has a value for count
+    ONE_VALUE spreads."""
     known = spread[~np.isnan(spread)]
     size = np.sqrt(np.square(known).mean()) if len(known) else 0.0
-    return float(np.sqrt(np.square(delta).mean()) / size) if size else None
+    if not size:
+        return None
+    return float(np.sqrt(np.square(np.where(np.isinf(delta), ONE_VALUE, delta / size)).mean()))
 
 
 def _worst(judged: Mapping[str, np.ndarray], row: int, tolerance: float) -> Worst:
