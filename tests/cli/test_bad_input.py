@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from cli.conftest import TINY, Called, Cli
+from losscope.table import read_group
 
 FEATURES = """
 name = "mine"
@@ -189,7 +190,13 @@ def test_damaged_record_is_named(cli: Cli, tmp_path: Path) -> None:
     cli("study", "quick", "--out", tmp_path / "o", *TINY)
     path = next((tmp_path / "o").glob("groups/*contrastive*/measurements.parquet"))
     path.write_bytes(path.read_bytes()[:100])
-    refused(cli("table", tmp_path / "o"), str(path), "remove its folder")
+    called = cli("table", tmp_path / "o", "--format", "json")
+    assert called.code == 1
+    shown, lost = {row["run"] for row in called.json()}, set(read_group(path.parent)["runs"])
+    assert shown
+    assert not shown & lost
+    assert str(path) in called.err
+    assert "losscope repair" in called.err
 
 
 def test_full_disk_ends_with_1_and_the_next_try_goes_on(tmp_path: Path, cli: Cli) -> None:

@@ -213,6 +213,8 @@ def table(
         pyarrow.csv.write_csv(rows, sys.stdout.buffer)
     else:
         measurement_table(rows)
+    if damaged:
+        raise typer.Exit(1)
 
 
 @app.command("list")
