@@ -43,7 +43,7 @@ class Convnet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stack = encoder(Model("convnet", (128, 64)), (1, 28, 28))
+        self.stack = encoder(Model(name="convnet", widths=(128, 64)), (1, 28, 28))
         self.parameters_of_run = nn.Parameter(self.stack.initial([0]))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -121,12 +121,13 @@ def main() -> None:
         "--turns", type=int, default=30, help="turns of 250 steps of the mlp; a fifth of them of the convnet"
     )
     parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS), help="which to train")
+    parser.add_argument("--criteria", nargs="+", choices=list(CRITERIA), default=list(CRITERIA), help="by which")
     given = parser.parse_args()
     torch.set_num_threads(1)
     rows = []
     for name in given.models:
         turns = given.turns if name == "mlp" else max(given.turns // 5, 2)
-        for criterion in CRITERIA:
+        for criterion in given.criteria:
             with tempfile.TemporaryDirectory() as out:
                 rows += measure(name, criterion, turns, Path(out))
     finish(given.out, {"threads": 1, "batch": BATCH, "classes": CLASSES, "steps_of_a_turn": STEPS}, rows)

@@ -216,9 +216,7 @@ def parameters_of(one: object) -> dict[str, nn.Parameter]:
 def encoder_of(criterion: nn.Module) -> nn.Module | None:
     """The model that a criterion calls itself, as losses of sentence-transformers and what wraps them do."""
     inside = (part for part in criterion.modules() if part is not criterion)
-    found = next((part for part in inside if callable(getattr(part, "encode", None))), None)
-    held = getattr(criterion, "model", None)
-    return found if found is not None else held if isinstance(held, nn.Module) else None
+    return next((part for part in inside if callable(getattr(part, "encode", None))), None)
 
 
 def _same(labels: Tensor) -> Tensor:
