@@ -6,6 +6,7 @@ A study's folder:
     manifest.json                   environment, data fingerprints, commands
     groups/<name>/group.json        the runs that train together: variant, hyper-parameters, seed and digest of each
     groups/<name>/environment.json  what it was trained with: code, packages, processor, device
+    groups/<name>/environment.json  in which environments they were trained
     groups/<name>/steps.jsonl       while running: one wide line per step for the whole group
     groups/<name>/epochs.jsonl      while running: the measurements of each finished epoch
     groups/<name>/queries-<epoch>.parquet   while running: what each query found in this epoch
