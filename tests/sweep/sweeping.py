@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -64,7 +66,7 @@ def rows(folder: Path) -> dict[str, list[Any]]:
 def begin(*arguments: object, **environment: str) -> subprocess.Popen[str]:
     """The command line at work; Ctrl-C reaches it as from a terminal."""
     command = [sys.executable, "-m", "losscope", *map(str, arguments)]
-    return subprocess.Popen(
+    process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -72,9 +74,17 @@ def begin(*arguments: object, **environment: str) -> subprocess.Popen[str]:
         start_new_session=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
     )
+    atexit.register(end, process)
+    return process
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = 60, every: float = 0.02) -> Any:
+def end(process: subprocess.Popen[str]) -> None:
+    """End a command that a failed test has left at work."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def until(condition: Callable[[], Any], what: str, seconds: float = 110, every: float = 0.02) -> Any:
     """What the condition is, once it is true."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -128,13 +128,13 @@ def test_two_command_lines_on_one_folder(tmp_path: Path) -> None:
     until(lambda: trainers(tmp_path / "out"), "training")
     first.send_signal(signal.SIGSTOP)  # a slow one
     second, third = begin(*given, "--wait"), begin(*given)
-    _, refused = third.communicate(timeout=60)
+    _, refused = third.communicate(timeout=110)
     first.send_signal(signal.SIGCONT)
     assert third.returncode == 2
     assert f"process {first.pid} on" in refused
     assert "Traceback" not in refused
-    assert first.communicate(timeout=100)
-    told, said = second.communicate(timeout=100)
+    assert first.communicate(timeout=110)
+    told, said = second.communicate(timeout=110)
     assert (first.returncode, second.returncode) == (0, 0), said
     assert '"runs": 0' in told
     assert '"finished_before": 6' in told
@@ -152,7 +152,7 @@ def test_an_interrupted_and_a_lost_driver_leave_all_resumable(tmp_path: Path, ho
     driver = begin(*given)
     left = until(lambda: trainers(tmp_path / "out"), "training")
     driver.send_signal(how)
-    _, said = driver.communicate(timeout=60)
+    _, said = driver.communicate(timeout=110)
     assert driver.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL)
     assert ("repeat the command to go on" in said) == (how == signal.SIGINT)
     assert (tmp_path / "out" / LOCK).exists() == (how == signal.SIGKILL)

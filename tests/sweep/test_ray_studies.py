@@ -32,7 +32,7 @@ def test_the_quick_study_with_a_worker_killed_is_that_of_local_processes(tmp_pat
     driver = begin(
         "study", "quick", *short, "--out", tmp_path / "ray", "--on", "ray", "--jobs", 2, "--json", HOME=str(home)
     )
-    trained = until(lambda: trainers(tmp_path / "ray"), "training on Ray", 110)
+    trained = until(lambda: trainers(tmp_path / "ray"), "training on Ray")
     group, worker = next(iter(trained.items()))
     os.kill(worker, signal.SIGKILL)
     told, said = driver.communicate(timeout=110)
@@ -46,7 +46,7 @@ def test_the_quick_study_with_a_worker_killed_is_that_of_local_processes(tmp_pat
 def test_ray_itself_killed_and_started_again_changes_nothing(tmp_path: Path, home: Path) -> None:
     given = ("study", study_file(tmp_path, EPOCHS), "--out", tmp_path / "ray", "--on", "ray", "--jobs", 1, "--json")
     driver = begin(*given, HOME=str(home))
-    until(lambda: trainers(tmp_path / "ray"), "training on Ray", 110)
+    until(lambda: trainers(tmp_path / "ray"), "training on Ray")
     for process in descendants(driver.pid):
         if name_of(process) == "raylet":
             os.kill(process, signal.SIGKILL)
