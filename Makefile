@@ -32,6 +32,7 @@ benchmarks: $(VENV)/ready-dev  ## ratios of CPU seconds, memory, coverage and er
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.moments
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.scale
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.monitor
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.scaling
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.coverage
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.verdicts
 

@@ -1,17 +1,52 @@
-"""A loss card in the terminal."""
+"""`losscope card`: a loss card in the terminal."""
 
 from __future__ import annotations
 
+from typing import Annotated, Any
+
+import typer
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
 from losscope.cards import Card, Composition
-from losscope.cli.console import out
+from losscope.cli.console import out, print_json
+from losscope.cli.options import AsJson
 
 COSINES = (1.0, 0.95, 0.9, 0.75, 0.5, 0.25, 0.0, -0.25, -0.5, -0.75, -1.0)
 BAR = 12
 """Characters of the longest bar."""
+
+
+def card(
+    name: Annotated[str, typer.Argument(help="A loss (losscope list losses).")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a hyper-parameter, e.g. margin=0.5.")
+    ] = None,
+    classes: Annotated[int, typer.Option(help="Classes in training.")] = 10,
+    per_class: Annotated[int, typer.Option(help="Samples of a class in a batch.")] = 5,
+    batch_classes: Annotated[int | None, typer.Option(help="Classes in a batch (default: all).")] = None,
+    one_tuple: Annotated[
+        bool, typer.Option("--one-tuple", help="One positive for each anchor, not all of the batch.")
+    ] = False,
+    dim: Annotated[int | None, typer.Option(help="Embedding dimension, for the value of random embeddings.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print a loss card: equation, floor, collapse, gradients, and what other libraries compute under the name."""
+    from losscope.cards import Composition
+    from losscope.cards import card as card_of
+    from losscope.cards.document import document
+    from losscope.studies import apply
+
+    given: dict[str, Any] = {}
+    for setting in settings or []:
+        apply(given, setting)
+    found = card_of(name, **given)
+    batch = Composition(classes, per_class, batch_classes, "one_tuple" if one_tuple else "all_in_batch")
+    if as_json:
+        print_json(document(found, dim=dim, **batch.shape))
+    else:
+        show_card(found, batch, dim)
 
 
 def show_card(card: Card, batch: Composition, dim: int | None) -> None:

@@ -1,12 +1,34 @@
-"""What there is to name: losses, diagnostics, data sets, models and studies, and the checks of a report."""
+"""`losscope list`: what there is to name: losses, diagnostics, data sets, models and studies, and the checks of a report."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+
+from losscope.cli.console import out, print_json
+from losscope.cli.options import AsJson
 from losscope.errors import UnknownName
 
 KINDS = ("losses", "diagnostics", "data", "models", "studies", "checks")
+
+
+def list_(
+    what: Annotated[
+        str, typer.Argument(help="losses, diagnostics, data, models, studies or checks (default: all).")
+    ] = "all",
+    as_json: AsJson = False,
+) -> None:
+    """List what there is: losses, diagnostics, data sets, models, studies, checks."""
+    entries = listing(what)
+    if as_json:
+        print_json(entries if what == "all" else entries[what])
+        return
+    for kind in KINDS:
+        if kind in entries:
+            out.print(f"[bold]{kind}[/bold]")
+            for entry in entries[kind]:
+                out.print(f"  {entry['name']:<38}{entry['summary']}", highlight=False, markup=False, soft_wrap=True)
 
 
 def listing(what: str) -> dict[str, list[dict[str, Any]]]:
