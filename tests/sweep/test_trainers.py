@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -15,11 +16,12 @@ from sweeping import holder, rows, small, trainers, until
 
 import losscope
 from losscope.errors import InvalidInput
+from losscope.files import disk, read_json
 from losscope.files import lock as locks
-from losscope.files import read_json
 from losscope.study import NUMERICS_VERSION
-from losscope.sweep.drive import make_place
+from losscope.sweep.drive import estimate, make_place
 from losscope.sweep.elsewhere import Followed, run_elsewhere
+from losscope.sweep.local import Processes
 from losscope.sweep.lost import lost
 from losscope.sweep.plan import Unit, plan
 from losscope.table import RunRecord, read_ending, write_group
@@ -54,8 +56,11 @@ def test_a_second_trainer_waits_and_trains_nothing(tmp_path: Path) -> None:
             midway.set()
             assert go_on.wait(60)
 
+    waited: list[tuple[int, int]] = []
+
     def never(name: str, done: int, total: int) -> None:
-        raise AssertionError("the second trains")
+        assert name.startswith("waiting for another process that trains synthetic"), "the second trains"
+        waited.append((done, total))
 
     first = threading.Thread(target=lambda: found.update(first=run_cell(unit.cell, unit.folder, Place(), slow)))
     second = threading.Thread(target=lambda: found.update(second=run_cell(unit.cell, unit.folder, Place(), never)))
@@ -64,6 +69,7 @@ def test_a_second_trainer_waits_and_trains_nothing(tmp_path: Path) -> None:
     second.start()
     second.join(0.3)
     assert second.is_alive()
+    assert waited == [(0, 0)]
     go_on.set()
     first.join(60)
     second.join(60)
@@ -72,6 +78,83 @@ def test_a_second_trainer_waits_and_trains_nothing(tmp_path: Path) -> None:
     before = times(unit.folder)
     assert run_cell(unit.cell, unit.folder, Place(), never) == found["first"]
     assert times(unit.folder) == before
+    assert waited == [(0, 0), (1, 1)]  # and the third did not wait
+
+
+def test_a_lock_is_that_of_the_file_in_its_place(tmp_path: Path) -> None:
+    """Of a file that was replaced while it was waited for, the new one is locked."""
+    path, held, told = tmp_path / "group.json", threading.Event(), threading.Event()
+    path.write_text("old")
+
+    def wait() -> None:
+        with locks.locked(path, lambda still: told.set()):
+            held.set()
+
+    waiter = threading.Thread(target=wait)
+    with path.open() as old:
+        assert locks.take(old)
+        waiter.start()
+        assert told.wait(20)
+        (tmp_path / "new").write_text("new")
+        (tmp_path / "new").rename(path)
+        new = path.open()
+        assert locks.take(new)
+    assert not held.wait(0.3)
+    new.close()
+    waiter.join(20)
+    assert held.is_set()
+
+
+def test_a_group_whose_lines_somebody_took_away_does_not_end(tmp_path: Path) -> None:
+    """As by a program that takes no lock."""
+    unit = planned(tmp_path)
+
+    def robbed(name: str, done: int, total: int) -> None:
+        if done == 2:
+            (unit.folder / "epochs.jsonl").unlink()
+
+    records = run_cell(unit.cell, unit.folder, Place(), robbed)
+    assert {record.status for record in records} == {"failed"}
+    assert "has lost the lines of 3 epochs (the first is 0)" in (records[0].error or "")
+    assert not (unit.folder / "runs.json").exists()
+    assert {record.status for record in run_cell(unit.cell, unit.folder, Place(), silent)} == {"done"}
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int, data: memoryview) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(disk, "write", full)
+
+
+def test_a_lost_worker_and_a_full_disk_end_one_group_only(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    unit = planned(tmp_path)
+    request.getfixturevalue("full_disk")
+    assert [(record.status, record.error) for record in lost(unit, "gone")] == [("failed", "gone")] * 2
+    assert not (unit.folder / "failed.json").exists()
+
+
+def test_what_a_process_could_not_begin_is_told_in_full(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Not as an exit code, and not as a traceback in the terminal."""
+    unit = planned(tmp_path)
+    (unit.folder / "group.json").write_text("{")
+    processes = Processes(Place(), silent, jobs=2)
+    processes.submit(unit)
+    ((_, records),) = processes.finished()
+    assert {record.status for record in records} == {"failed"}
+    assert "group.json is not a JSON document" in (records[0].error or "")
+    assert capfd.readouterr().err == ""
+
+
+def test_what_a_driver_had_no_time_to_remove_goes_with_the_next(tmp_path: Path) -> None:
+    losscope.run(small(), tmp_path, jobs=1)
+    group = next(tmp_path.glob("groups/*--triplet--*"))
+    before = times(group)
+    for name in ("epochs.jsonl", "steps.jsonl", "checkpoint.safetensors", "queries-1.parquet"):
+        (group / name).write_bytes(b"left")
+    assert losscope.run(small(), tmp_path, jobs=1).records == ()
+    assert times(group) == before
 
 
 TRAINS = """
@@ -204,8 +287,9 @@ def test_what_is_the_users_own_is_not_sent_away(tmp_path: Path) -> None:
 def test_engines_refuse_what_does_not_fit(tmp_path: Path, given: dict[str, object], told: str) -> None:
     if given.get("on") in ("ray", "slurm"):
         pytest.importorskip("ray" if given["on"] == "ray" else "submitit")
-    with pytest.raises(InvalidInput, match=told):
-        losscope.run(small(), tmp_path / "out", **given)  # type: ignore[arg-type]
+    for command in (losscope.run, estimate):  # a dry run too
+        with pytest.raises(InvalidInput, match=told):
+            command(small(), tmp_path / "out", **given)  # type: ignore[operator]
     assert not (tmp_path / "out").exists()
 
 

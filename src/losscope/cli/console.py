@@ -60,6 +60,7 @@ def study_progress() -> Iterator[tuple[Report, Callable[[Plan], Report]]]:
 
         def begin(plan: Plan) -> Report:
             groups = [unit for unit in plan.units if unit.cell.loss.name != "none"]
+            trained = {unit.folder.name for unit in groups}
             runs = sum(len(unit.cell.seeds) for unit in groups)
             errors.print(f"{runs} runs in {len(groups)} groups to train; {plan.finished} runs were there already.")
             overall = bars.add_task("epochs in all", total=sum(unit.cell.protocol.epochs for unit in groups))
@@ -67,7 +68,8 @@ def study_progress() -> Iterator[tuple[Report, Callable[[Plan], Report]]]:
 
             def report(name: str, epoch: int, epochs: int) -> None:
                 each(name, epoch, epochs)
-                done[name] = epoch
+                if name in trained:  # not what is waited for
+                    done[name] = epoch
                 bars.update(overall, completed=sum(done.values()))
 
             return report
@@ -103,6 +105,8 @@ def _one_bar_each(bars: Progress) -> Report:
 
     def report(name: str, done: int, total: int) -> None:
         if name not in tasks:
+            if not total and not errors.is_terminal:  # nobody knows how long, and there is no bar to see
+                errors.print(name, markup=False, soft_wrap=True, highlight=False)
             tasks[name] = bars.add_task(name, total=total or None)
         bars.update(tasks[name], completed=done, visible=not total or done < total)
 
@@ -195,10 +199,10 @@ def data_table(found: Sequence[Mapping[str, Any]]) -> None:
     out.print(table)
 
 
-def show_damage(problems: Iterable[str]) -> None:
-    """What of a record can't be read and is in no number, on stderr."""
+def show_damage(problems: Iterable[str], what: str = "Left out") -> None:
+    """What of a record can't be read, on stderr; "Left out" is what is in no number for it."""
     for problem in problems:
-        errors.print(f"[bold]Left out:[/bold] {escape(problem)}", soft_wrap=True, highlight=False)
+        errors.print(f"[bold]{what}:[/bold] {escape(problem)}", soft_wrap=True, highlight=False)
 
 
 def summary_table(folder: Path) -> None:

@@ -20,13 +20,24 @@ def repair(
     data: DataFolder = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes, one thread each (default: cores).")] = None,
+    aside_only: Annotated[
+        bool, typer.Option("--aside-only", help="Train nothing: losscope study does it, also --on ray or slurm.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Name damaged files, set them aside, and train again only the runs that were lost. Exit codes: 0 whole, 1 not yet."""
     from losscope.receipts.repairing import repair as repaired
 
     with study_progress() as (loading, progress), told_when_interrupted():
-        found = repaired(folder, data=data, device=device, jobs=jobs, loading=loading, progress=progress)
+        found = repaired(
+            folder,
+            data=data,
+            device=device,
+            jobs=jobs,
+            aside_only=aside_only,
+            loading=loading,
+            progress=progress,
+        )
     print_json(found.document()) if as_json else show_repair(found)
     if not found.whole:
         raise typer.Exit(1)

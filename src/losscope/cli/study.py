@@ -70,23 +70,25 @@ def study(
         *(settings or []),
     ]
     loaded = load(name, chosen)
+    where: dict[str, Any] = {
+        "data": data, "device": device, "jobs": jobs, "on": on, "ray_address": ray_address,
+        "cpus_per_cell": cpus_per_cell, "gpus_per_cell": gpus_per_cell, "slurm": _parameters(slurm or []),
+    }  # fmt: skip
     if dry_run:
         with loading_progress() as loading:
-            estimate = drive.estimate(loaded, out_folder, data=data, device=device, jobs=jobs, loading=loading)
+            estimate = drive.estimate(loaded, out_folder, **where, loading=loading)
         print_json(estimate.document()) if as_json else show_plan(estimate)
         return
     with study_progress() as (loading, progress), told_when_interrupted():
-        result = drive.run(
-            loaded, out_folder, data=data, device=device, jobs=jobs, on=on, ray_address=ray_address,  # type: ignore[arg-type]
-            cpus_per_cell=cpus_per_cell, gpus_per_cell=gpus_per_cell, slurm=_parameters(slurm or []), wait=wait,
-            loading=loading, progress=progress,
-        )  # fmt: skip
+        result = drive.run(loaded, out_folder, **where, wait=wait, loading=loading, progress=progress)
     show_failures(result)
     from losscope.report import write_report
-    from losscope.table import damaged_groups
+    from losscope.table import damage_in
+    from losscope.table.inspecting import REPORTED
 
-    damaged = damaged_groups(out_folder)
-    show_damage(damaged.values())
+    damaged = damage_in(out_folder)
+    show_damage(one.problem for one in damaged if one.file.name in REPORTED)
+    show_damage((one.problem for one in damaged if one.file.name not in REPORTED), "Damaged, though in no number here")
     try:
         html, markdown = write_report(out_folder)
     except InvalidInput as error:
@@ -104,7 +106,7 @@ def study(
                 "finished_before": result.finished_before,
                 "failed": len(result.failed),
                 "diverged": sum(record.status == "diverged" for record in result.records),
-                "damaged": list(damaged.values()),
+                "damaged": [one.problem for one in damaged],
             }
         )
     else:
@@ -124,7 +126,7 @@ def _parameters(settings: list[str]) -> dict[str, Any]:
 
     given: dict[str, Any] = {}
     for setting in settings:
-        if "=" not in setting:
+        if not setting.partition("=")[0].strip() or "=" not in setting:
             raise InvalidInput(f"--slurm {setting!r}: expected KEY=VALUE, for example --slurm partition=gpu")
         apply(given, setting)
     return given

@@ -13,6 +13,7 @@ import secrets
 import shutil
 import socket
 import tempfile
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from importlib import import_module
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from losscope.errors import InvalidInput, LosscopeError, MissingDependency
-from losscope.files.lock import take
+from losscope.files.lock import take, take_surely
 
 OBJECT_STORE = 128 * 2**20
 """Bytes of shared memory that a session of our own may take: arguments and results are small, data come from files."""
@@ -32,6 +33,10 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 FOLDER, LOCK = "losscope-ray-", "lock"
 LONGEST_FOLDER = 18
 """Characters of a temporary folder that leave room for the names of Ray's sockets, which have 104 in all on a Mac."""
+
+
+_fixed = False
+"""Whether the session is of our own: no machine joins it."""
 
 
 class WorkerLost(LosscopeError, RuntimeError):
@@ -88,8 +93,12 @@ def tasks(
     A task takes `cpus` and `gpus` (fractions too) of one machine. One whose worker died is placed again, up to `retries`
     times; then `lost(index, reason)` stands for its result, or without it WorkerLost is raised. What a task raises is
     raised here, and ends the others, as does leaving the loop. `meanwhile` is called about once a second.
+
+    Raises InvalidInput for tasks that no machine of a session of our own can take. On a cluster, which may grow, that
+    is a warning.
     """
     ray = _ray()
+    _check_room(cpus, gpus)
     placed = ray.remote(function).options(num_cpus=cpus, num_gpus=gpus, max_retries=retries)
     pending = {placed.remote(*given): index for index, given in enumerate(arguments)}
     try:
@@ -112,6 +121,23 @@ def tasks(
     finally:
         for reference in pending:
             ray.cancel(reference, force=True)
+
+
+def _check_room(cpus: float, gpus: float) -> None:
+    """Say so where no machine could ever take a task: Ray would wait for one without a word."""
+    wanted = {"CPU": cpus, "GPU": gpus}
+    machines = [machine["Resources"] for machine in _ray().nodes() if machine["Alive"]]
+    if any(all(machine.get(name, 0) >= number for name, number in wanted.items()) for machine in machines):
+        return
+    has = "; ".join(" and ".join(f"{machine.get(name, 0):g} {name}s" for name in wanted) for machine in machines)
+    told = (
+        f"a task takes {cpus:g} CPUs and {gpus:g} GPUs, and no machine of this session of Ray has them (there: {has})"
+    )
+    if _fixed:
+        raise InvalidInput(
+            f"{told}; ask for less (--cpus-per-cell, --gpus-per-cell), or connect to a cluster that has them"
+        )
+    warnings.warn(f"{told}; waiting for one to join the cluster", stacklevel=3)
 
 
 @contextmanager
@@ -139,7 +165,8 @@ def _started(cpus: int, memory: int) -> Iterator[None]:
                     _temp_dir=folder,
                     _plasma_directory=None if _shared_memory() > memory else folder,  # unasked, Ray would warn
                 )
-            yield
+            with _replaced(__name__, "_fixed", True):
+                yield
         finally:
             ray.shutdown(wait_for_processes=True)
 
@@ -230,7 +257,7 @@ def _own_folder() -> Iterator[Path]:
     place = Path(usual if len(usual) <= LONGEST_FOLDER else "/tmp")
     for left in place.glob(f"{FOLDER}*/{LOCK}"):
         with suppress(OSError), left.open("a") as file:
-            if take(file, wait=False):
+            if take_surely(file, wait=False):  # without locks nobody knows whose it is
                 shutil.rmtree(left.parent, ignore_errors=True)
     own = Path(tempfile.mkdtemp(prefix=FOLDER, dir=place))
     try:

@@ -15,7 +15,7 @@ from losscope.errors import InvalidInput
 from losscope.files import line_of, make_folder, read_lines, remove, write_bytes, write_json
 from losscope.monitor.space import LIMITS
 from losscope.study import digest
-from losscope.table import SCHEMA_VERSION, RunRecord, Status, has_ended, is_sealed, read_measurements
+from losscope.table import MONITORED, SCHEMA_VERSION, RunRecord, Status, has_ended, is_sealed, read_measurements
 from losscope.training.records import EPOCHS, STEPS, GroupRecord, Row
 
 
@@ -71,7 +71,7 @@ class MonitorRecord:
                     "seeds": [identity.seed],
                     "variants": [identity.variant],
                     "hyperparameters": [dict(identity.hyperparameters)],
-                    "data_fingerprints": ["monitored"],
+                    "data_fingerprints": [MONITORED],
                 },
             )
             self._describe()
@@ -169,7 +169,7 @@ class MonitorRecord:
                     terms=0,
                     seconds=time.time() - self.started,
                     cpu_seconds=time.process_time(),
-                    data_fingerprint="monitored",
+                    data_fingerprint=MONITORED,
                     diverged_at=diverged_at,
                 )
             ]

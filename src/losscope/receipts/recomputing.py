@@ -11,11 +11,11 @@ from losscope.files import read_json
 from losscope.losses import LOSSES
 from losscope.receipts.environments import recorded_environments
 from losscope.receipts.recorded import RecordedRun, ended_runs
-from losscope.receipts.repairing import MONITORED
 from losscope.study import NUMERICS_VERSION, Data, LossVariants, Protocol, Study
 from losscope.sweep import drive
+from losscope.table import INPUTS, MONITORED
 from losscope.training.models import MODELS
-from losscope.training.run import INPUTS, Progress
+from losscope.training.run import Progress
 
 
 class NotRecomputable(InvalidInput):

@@ -10,19 +10,26 @@ from typing import Any
 
 from losscope.errors import DamagedRecord, LosscopeError, MissingData
 from losscope.files import make_folder, move, read_json, write_json
-from losscope.files.lock import take
+from losscope.files.lock import in_place, take
 from losscope.study import parse
 from losscope.sweep import drive
 from losscope.sweep.lock import driving
 from losscope.sweep.plan import Plan
-from losscope.table import SCHEMA_VERSION, Damage, RunRecord, damage_in, groups, read_ending, read_group
+from losscope.table import (
+    MONITORED,
+    SCHEMA_VERSION,
+    Damage,
+    RunRecord,
+    damage_in,
+    group_damage,
+    groups,
+    read_ending,
+    read_group,
+)
 from losscope.training.run import Progress
 
 ASIDE = "damaged"
 """The folder in a study's folder where damage goes; nothing reads it."""
-
-MONITORED = "monitored"
-"""The fingerprint of data that only the user's own loop has seen."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,7 @@ def repair(
     data: str | Path | None = None,
     device: str = "cpu",
     jobs: int | None = None,
+    aside_only: bool = False,
     losses: Mapping[str, Any] | None = None,
     models: Mapping[str, Any] | None = None,
     loading: Progress | None = None,
@@ -70,7 +78,8 @@ def repair(
     """Mend a study's folder: groups with a damaged file go to `folder/damaged`, and their runs alone are trained again.
 
     study.json and the manifest each hold the study, and one is rebuilt from the other. `data`, `device`, `jobs` and the
-    user's own `losses` and `models` are those of `losscope.run`. Raises MissingData if there is no study, DamagedRecord if
+    user's own `losses` and `models` are those of `losscope.run`. With `aside_only` nothing is trained: the study's own
+    command does that, on Ray or Slurm too, for it trains what is not there. Raises MissingData if there is no study, DamagedRecord if
     nothing that is whole says which study it is, InvalidInput while somebody trains in the folder.
     """
     folder = Path(folder)
@@ -84,9 +93,17 @@ def repair(
                 _rebuild(path, aside)
                 rebuilt.append(path)
         lost, busy = _set_aside(folder, damaged, aside)
+    damaged = tuple(
+        one for one in damaged if one.group is None or one.group in (*aside, *busy)
+    )  # others ended meanwhile
     records: tuple[RunRecord, ...] = ()
     left = [f"{group} is being written to by another process; repeat this when it has ended" for group in busy]
-    if lost != () or rebuilt:
+    if aside_only and lost != ():
+        left.append(
+            f"what was set aside is to be trained again: repeat the command that made {folder}, losscope study NAME --out "
+            f"{folder} with its --on, --device and --jobs"
+        )
+    elif not aside_only and (lost != () or rebuilt):
         try:
             if _is_monitored(folder, aside):
                 raise MissingData("these runs were trained by a loop of your own, and only that can train them again")
@@ -145,6 +162,8 @@ def _set_aside(
             if not free:
                 busy.append(group)
                 continue
+            if not group_damage(group):  # whoever wrote to it has ended it since
+                continue
             runs = _runs_of(group)
             lost = None if lost is None or runs is None else lost + runs
             aside[group] = _away(group)
@@ -158,7 +177,7 @@ def _ours(group: Path) -> Iterator[bool]:
         yield True
         return
     with (group / "group.json").open("r+b") as file:
-        yield take(file, wait=False)
+        yield take(file, wait=False) and in_place(file, group / "group.json")
 
 
 def _runs_of(group: Path) -> list[str] | None:

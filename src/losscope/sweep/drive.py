@@ -20,7 +20,8 @@ from losscope.sweep.executor import Engine, On
 from losscope.sweep.lock import LOCK, driving
 from losscope.sweep.manifest import add_invocation
 from losscope.sweep.plan import Plan, plan
-from losscope.table import SCHEMA_VERSION, RunRecord, read_measurements, write_group
+from losscope.table import INPUTS, SCHEMA_VERSION, RunRecord, groups, has_ended, read_measurements, write_group
+from losscope.training.records import clean
 from losscope.training.run import Extensions, Place, Progress
 
 if TYPE_CHECKING:
@@ -93,17 +94,25 @@ def run(
     place = make_place(data, device, losses, models, remote=engine.remote)
     folder = Path(out)
 
+    awaited: list[str] = []
+
     def waiting(holder: str) -> None:
+        awaited.append(f"waiting for {holder}")
         if loading is not None:
-            loading(f"waiting for {holder}", 0, 0)
+            loading(awaited[-1], 0, 0)
 
     with driving(folder, wait=wait, waiting=waiting):
+        if loading is not None:
+            for name in awaited:
+                loading(name, 1, 1)  # no more
         planned = plan(study, folder, _planning(place), loading)
         if only is not None:
             planned = replace(planned, units=tuple(unit for unit in planned.units if {*unit.group["runs"]} & {*only}))
         report = progress(planned) if progress else lambda name, done, total: None
         executor = engine.executor(place, report, folder=folder, units=len(planned.units), cores=cores())
         _claim(folder, study)
+        for group in filter(has_ended, groups(folder)):
+            clean(group)  # where a driver was killed just before
         add_invocation(
             folder,
             seeds=study.seed_list,
@@ -112,7 +121,7 @@ def run(
             planned=sum(len(unit.cell.seeds) for unit in planned.units),
             finished_before=planned.finished,
         )
-        for unit in sorted(planned.units, key=lambda unit: unit.cell.loss.name == "none"):  # the long ones first
+        for unit in sorted(planned.units, key=lambda unit: unit.cell.loss.name == INPUTS):  # the long ones first
             write_group(unit.folder, unit.group)
             executor.submit(unit)
         records = [record for _, ended in executor.finished() for record in ended]
@@ -126,10 +135,19 @@ def estimate(
     data: str | Path | None = None,
     device: str = "cpu",
     jobs: int | None = None,
+    on: On = "local",
+    ray_address: str | None = None,
+    cpus_per_cell: float | None = None,
+    gpus_per_cell: float | None = None,
+    slurm: Mapping[str, Any] | None = None,
     loading: Progress | None = None,
 ) -> Estimate:
-    """What `run` would train and how long it would take, without writing anything."""
-    return timing.estimate(study, Path(out), make_place(data, device), jobs or cores(), loading)
+    """What `run` would train and how long it would take, without writing anything. Raises what `run` would raise, as far
+    as that can be told without starting Ray or a job; times are of this machine."""
+    engine = Engine(on, jobs, ray_address, cpus_per_cell, gpus_per_cell, slurm or {})
+    place = make_place(data, device, remote=engine.remote)
+    engine.executor(place, lambda name, done, total: None, folder=Path(out), units=1, cores=cores())
+    return timing.estimate(study, Path(out), _planning(place), jobs or cores(), loading)
 
 
 def cores() -> int:

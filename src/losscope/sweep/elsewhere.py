@@ -10,8 +10,8 @@ from pathlib import Path
 from losscope.errors import InvalidInput
 from losscope.study import NUMERICS_VERSION, Cell
 from losscope.sweep.plan import Unit
-from losscope.table import RunRecord, has_ended
-from losscope.training.run import INPUTS, Place, Progress, run_cell
+from losscope.table import INPUTS, RunRecord, has_ended
+from losscope.training.run import Place, Progress, run_cell
 
 SHARE = 0.02
 """Of the driver's time that it may spend on looking at records: with thousands of groups it looks less often."""

@@ -13,7 +13,8 @@ from losscope.data.dataset import Dataset
 from losscope.study import Cell, Study
 from losscope.sweep.measuring import measuring_seconds
 from losscope.sweep.plan import Unit, plan
-from losscope.training.run import INPUTS, Place, Progress, build_stack, load_datasets
+from losscope.table import INPUTS
+from losscope.training.run import Place, Progress, build_stack, load_datasets
 
 
 @dataclass(frozen=True)

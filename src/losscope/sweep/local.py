@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
@@ -87,10 +88,10 @@ class Processes:
                         del running[ready]
                         yield unit, lost(unit, f"the process ended with exit code {process.exitcode}")
                         continue
-                    if isinstance(message, list):
+                    if isinstance(message, list | str):
                         process.join()
                         del running[ready]
-                        yield unit, message
+                        yield unit, lost(unit, message) if isinstance(message, str) else message
                     else:
                         self.progress(*message)
         finally:
@@ -125,4 +126,9 @@ def _work(cell: Cell, folder: Path, place: Place, connection: Connection) -> Non
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     torch.set_num_threads(1)
-    connection.send(run_cell(cell, folder, place, tell))
+    found: list[RunRecord] | str
+    try:
+        found = run_cell(cell, folder, place, tell)
+    except Exception:  # one group's trouble stays with it
+        found = traceback.format_exc()
+    connection.send(found)

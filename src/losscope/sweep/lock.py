@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from losscope.errors import InvalidInput
-from losscope.files.lock import take
+from losscope.files.lock import in_place, take
 
 LOCK = "driver.lock"
 """In a study's folder while somebody drives it; what a driver that died leaves of it locks nothing."""
@@ -60,7 +60,7 @@ def _taken(path: Path, wait: bool, waiting: Callable[[str], None] | None) -> Tex
                 if waiting is not None:
                     waiting(holder)
                 take(file)
-            if _in_place(file, path):
+            if in_place(file, path):
                 file.truncate(0)
                 started = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
                 file.write(f"process {os.getpid()} on {socket.gethostname()} since {started}\n")
@@ -83,11 +83,3 @@ def _opened(path: Path) -> TextIO:
             tried += 1
             if tried == TRIES:
                 raise
-
-
-def _in_place(file: TextIO, path: Path) -> bool:
-    """Whether an open file is still the one at `path`."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False

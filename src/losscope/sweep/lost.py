@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from losscope.sweep.plan import Unit
 from losscope.table import RunRecord, has_ended, read_ending, write_failure
 
 
 def lost(unit: Unit, reason: str) -> list[RunRecord]:
-    """Records that say why a group's runs failed, also in its folder; those that are there, if it has ended after all."""
+    """Records that say why a group's runs failed, also in its folder if that can be written; those that are there, if it
+    has ended after all."""
     if has_ended(unit.folder):
         return list(read_ending(unit.folder / "runs.json").records)
     group = unit.group
@@ -32,5 +35,6 @@ def lost(unit: Unit, reason: str) -> list[RunRecord]:
             *(group[name] for name in ("runs", "variants", "seeds", "data_fingerprints")), strict=True
         )
     ]
-    write_failure(unit.folder, records)
+    with suppress(OSError):  # a full disk may be why
+        write_failure(unit.folder, records)
     return records

@@ -16,11 +16,11 @@ from losscope.errors import InvalidInput, InvalidStudy, UnknownName
 from losscope.losses import LOSSES
 from losscope.losses.binding import bind, hyperparameters
 from losscope.study import NUMERICS_VERSION, Cell, LossChoice, Study, digest
-from losscope.table import read_group
+from losscope.table import INPUTS, read_group
 from losscope.training.models import MODELS
 from losscope.training.objective import check_fit
 from losscope.training.prepare import prepare, told
-from losscope.training.run import INPUTS, WHITENED, Extensions, Place, Progress, choices_of
+from losscope.training.run import WHITENED, Extensions, Place, Progress, choices_of
 from losscope.types import OUTLIER, Loss
 
 STACKED = 20

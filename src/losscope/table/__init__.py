@@ -6,7 +6,6 @@ A study's folder:
     manifest.json                   environment, data fingerprints, commands
     groups/<name>/group.json        the runs that train together: variant, hyper-parameters, seed and digest of each
     groups/<name>/environment.json  what it was trained with: code, packages, processor, device
-    groups/<name>/environment.json  in which environments they were trained
     groups/<name>/steps.jsonl       while running: one wide line per step for the whole group
     groups/<name>/epochs.jsonl      while running: the measurements of each finished epoch
     groups/<name>/queries-<epoch>.parquet   while running: what each query found in this epoch
@@ -35,14 +34,16 @@ from losscope.table.reading import (
     running_steps,
 )
 from losscope.table.rows import measurement_table, step_table
-from losscope.table.schema import MAP, MEASUREMENT, QUERY, SCHEMA_VERSION, RunRecord, Status
+from losscope.table.schema import INPUTS, MAP, MEASUREMENT, MONITORED, QUERY, SCHEMA_VERSION, RunRecord, Status
 from losscope.table.sealing import Ending, read_ending, record_rows, write_ending, write_failure
 from losscope.table.selecting import select
 
 __all__ = [
     "ENVIRONMENT",
+    "INPUTS",
     "MAP",
     "MEASUREMENT",
+    "MONITORED",
     "QUERY",
     "SCHEMA_VERSION",
     "Damage",

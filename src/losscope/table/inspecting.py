@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from losscope.errors import DamagedRecord
@@ -17,6 +17,8 @@ from losscope.table.sealing import read_ending
 
 REPORTED = ("group.json", "runs.json", "failed.json", "measurements.parquet", "map.parquet", "epochs.jsonl")
 """The files of a group that a report or a ledger reads; one that is damaged keeps its group out of them."""
+
+LINES = ("epochs.jsonl", "steps.jsonl")
 
 
 @dataclass(frozen=True)
@@ -62,14 +64,24 @@ def group_damage(group: Path) -> list[Damage]:
 
 
 def _damage(group: Path, names: Collection[str] | None) -> Iterator[Damage]:
+    if not has_ended(group):
+        found = list(_problems(group, names))
+        if not has_ended(group):
+            yield from found
+            return
+    # It has ended, perhaps while it was looked at: what is gone then was cleaned away.
+    yield from _problems(group, names)
+
+
+def _problems(group: Path, names: Collection[str] | None) -> Iterator[Damage]:
     found = set()
-    for name, check in _checks(group):
+    for name, check in _checks(group, names):
         if name not in found and (names is None or name in names) and (problem := _problem(check)):
             found.add(name)
             yield Damage(group / name, problem, group)
 
 
-def _checks(group: Path) -> Iterator[tuple[str, Callable[[], object]]]:
+def _checks(group: Path, names: Collection[str] | None) -> Iterator[tuple[str, Callable[[], object]]]:
     """Each file of a group, with what raises DamagedRecord if it is damaged. `group.json` comes first: without it, what
     the other files of a group that has not ended must be is not known."""
     if not (group / "group.json").is_file():
@@ -81,7 +93,7 @@ def _checks(group: Path) -> Iterator[tuple[str, Callable[[], object]]]:
         yield "runs.json", partial(read_ending, group / "runs.json")
         yield from _ended(group)
     else:
-        yield from _running(group)
+        yield from _running(group, names)
 
 
 def _ended(group: Path) -> Iterator[tuple[str, Callable[[], object]]]:
@@ -98,10 +110,10 @@ def _ended(group: Path) -> Iterator[tuple[str, Callable[[], object]]]:
         yield path.name, partial(read_parquet, path)
 
 
-def _running(group: Path) -> Iterator[tuple[str, Callable[[], object]]]:
+def _running(group: Path, names: Collection[str] | None) -> Iterator[tuple[str, Callable[[], object]]]:
     try:
         sealed = is_sealed(read_group(group))
-    except DamagedRecord:
+    except (DamagedRecord, FileNotFoundError):
         return
     if (group / "failed.json").is_file():
         yield "failed.json", partial(read_ending, group / "failed.json")
@@ -110,23 +122,28 @@ def _running(group: Path) -> Iterator[tuple[str, Callable[[], object]]]:
     sizes: dict[str, int] = {}
     checkpoint = group / "checkpoint.safetensors"
     if checkpoint.is_file():
-        yield checkpoint.name, partial(check_tensors, checkpoint, sealed=sealed)
-        with suppress(DamagedRecord):
-            sizes = json.loads(check_tensors(checkpoint, sealed=sealed)[0].get("sizes", "{}"))
-    for name in ("epochs.jsonl", "steps.jsonl"):
+        about = cache(lambda: check_tensors(checkpoint, sealed=sealed)[0])  # read once
+        yield checkpoint.name, about
+        if names is None or {*LINES} & {*names}:
+            with suppress(DamagedRecord, FileNotFoundError):
+                sizes = json.loads(about().get("sizes", "{}"))
+    for name in LINES:
         yield name, partial(read_lines, group / name, sealed=sealed)
         if name in sizes:  # lines up to the checkpoint are needed, later ones are trained again
             yield name, partial(read_lines, group / name, sealed=sealed, size=sizes[name])
-    with suppress(DamagedRecord):
+    with suppress(DamagedRecord, FileNotFoundError):
         for line in read_lines(group / "epochs.jsonl", sealed=sealed):
             for name, seal in line.get("files", {}).items():
                 yield name, partial(check_seal, group / name, seal)
 
 
 def _problem(check: Callable[[], object]) -> str:
-    """What a check says is wrong; empty if nothing is."""
+    """What a check says is wrong; empty if nothing is, and if the file went away since it was seen: that one which must
+    be there is not is for its check to say."""
     try:
         check()
+    except FileNotFoundError:
+        return ""
     except DamagedRecord as error:
         return str(error)
     return ""

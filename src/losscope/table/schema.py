@@ -58,6 +58,12 @@ MAP = pa.schema(
     metadata={"losscope_schema": str(SCHEMA_VERSION)},
 )
 
+INPUTS = "none"
+"""The loss of rows that measure raw inputs or backbone features, as they are (variant "input") or whitened."""
+
+MONITORED = "monitored"
+"""The fingerprint of data that only the user's own loop has seen."""
+
 Status = Literal["done", "diverged", "failed"]
 
 

@@ -150,10 +150,18 @@ class GroupRecord:
                     curves[index].append(math.nan if value is None else value)
         return curves
 
-    def finish(self, records: Sequence[RunRecord]) -> None:
+    def finish(self, records: Sequence[RunRecord], trained: Iterable[int] = ()) -> None:
         """Turn the lines into long tables, then drop what only a running group needs. `runs.json` comes last but for
-        the cleaning, so a group without it is unfinished whatever else is there."""
+        the cleaning, so a group without it is unfinished whatever else is there.
+
+        Raises DamagedRecord if a line of an epoch that was `trained` is gone: somebody else has been at work here.
+        """
         epochs, steps = (read_lines(self.folder / name, sealed=self._sealed) for name in (EPOCHS, STEPS))
+        if gone := sorted({*trained} - {line["epoch"] for line in epochs}):
+            raise DamagedRecord(
+                f"{self.folder / EPOCHS} has lost the lines of {len(gone)} epochs (the first is {gone[0]}) while its group "
+                f"was trained; {ADVICE}"
+            )
         kept: dict[str, Seal] = {name: seal for line in epochs for name, seal in line.get("files", {}).items()}
         tables = {
             "measurements.parquet": measurement_table(self.group, [row for line in epochs for row in line["rows"]]),
@@ -166,10 +174,7 @@ class GroupRecord:
         if (self.folder / ENVIRONMENT).is_file():
             seals[ENVIRONMENT] = seal_of(self.folder / ENVIRONMENT)
         write_ending(self.folder, records, kept | seals)
-        running = (STEPS, EPOCHS, CHECKPOINT, "failed.json")
-        with suppress(OSError):  # the group has ended, and a file too many is no failure
-            for path in (*self.folder.glob("queries-*.parquet"), *(self.folder / name for name in running)):
-                remove(path)
+        clean(self.folder)
 
     def _parts(self, kept: Mapping[str, Seal]) -> list[Path]:
         """Files with the results of queries, by epoch."""
@@ -184,6 +189,14 @@ class GroupRecord:
         """
         with suppress(OSError):
             write_failure(self.folder, records)
+
+
+def clean(group: Path) -> None:
+    """Remove what only a running group needs from the folder of one that has ended."""
+    with suppress(OSError):  # a file too many is no failure
+        running = (STEPS, EPOCHS, CHECKPOINT, "failed.json")
+        for path in (*group.glob("queries-*.parquet"), *(group / name for name in running)):
+            remove(path)
 
 
 def _line(document: Mapping[str, Any]) -> bytes:

@@ -23,7 +23,7 @@ from losscope.errors import InvalidInput
 from losscope.files.lock import locked
 from losscope.losses import LOSSES
 from losscope.study import Cell, LossChoice, Model
-from losscope.table import RunRecord, has_ended, read_ending, read_group
+from losscope.table import INPUTS, RunRecord, has_ended, read_ending, read_group
 from losscope.training import environment, traces
 from losscope.training.batches import Sampler
 from losscope.training.loop import Inputs, Stack
@@ -44,9 +44,6 @@ from losscope.types import Loss
 
 PROBE_STEPS = 16
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
-
-INPUTS = "none"
-"""The loss of the rows that measure raw inputs or backbone features, as they are (variant "input") or whitened."""
 
 WHITENED = "whitened"
 
@@ -86,14 +83,20 @@ def run_cell(cell: Cell, folder: Path, place: Place, progress: Progress) -> list
     """Train (or resume) and measure the runs of `cell` that `folder` says, in `group.json`, it will hold.
 
     Only one process at a time trains a group: another one waits, and then finds what the first has recorded. A failure
-    is recorded with its traceback and returned, not raised. InvalidInput if the folder can't be seen from here.
+    is recorded with its traceback and returned, not raised. `progress` is told of waiting as of something of unknown
+    length. InvalidInput if the folder can't be seen from here.
     """
     if not (folder / "group.json").is_file():
         raise InvalidInput(
             f"{folder / 'group.json'} was not found on {socket.gethostname()}; every machine that trains must see the "
             "study's folder under the same path: put --out on a file system that they share"
         )
-    with locked(folder / "group.json"):
+
+    def waiting(still: bool) -> None:
+        name = f"waiting for another process that trains {folder.name}"
+        progress(name, 0, 0) if still else progress(name, 1, 1)
+
+    with locked(folder / "group.json", waiting):
         if has_ended(folder):
             return list(read_ending(folder / "runs.json").records)
         return _recorded(cell, folder, place, progress)
@@ -137,7 +140,7 @@ def _recorded(cell: Cell, folder: Path, place: Place, progress: Progress) -> lis
         else:
             counts = _train(cell, choices, record, datasets, place, progress)
         records = [finished(run, counts.outcome(run)) for run in runs]
-        record.finish(records)
+        record.finish(records, range(counts.epoch + 1))
     except Exception:
         nothing = {"status": "failed", "epochs": 0, "updates": 0, "samples": 0, "terms": 0}
         records = [finished(run, {**nothing, "error": traceback.format_exc()}) for run in runs]
