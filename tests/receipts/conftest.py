@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ import pytest
 import losscope
 from cli.conftest import cli
 from losscope.files import read_json, read_parquet, seal_of, write_json, write_table
-from losscope.receipts.comparing import Difference, compare, verdict_of
-from losscope.receipts.recorded import ended_runs
+from losscope.receipts import verifying
+from losscope.receipts.comparing import Difference, compare
+from losscope.receipts.recorded import RecordedRun, ended_runs
 from losscope.study import Study, parse
-from losscope.table import RunRecord, groups, read_ending, write_ending
+from losscope.table import RunRecord, groups, read_ending, read_measurements, write_ending
 
 __all__ = ["cli"]
 
@@ -61,6 +63,30 @@ def copied(trained: Train, tmp_path: Path) -> Train:
     return copy
 
 
+@pytest.fixture
+def trained_before(trained: Train, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Makes `verify` and `rerun` take what they would train anew from the small study as it was trained before, whose
+    bits are the same (test_all_runs_of_a_fresh_study_have_the_same_bits_alone)."""
+
+    def take(*seeds: int) -> None:
+        known = {run.place: run for run in ended_runs(trained(*seeds))}
+
+        def recompute(run: RecordedRun, *args: Any, **options: Any) -> RecordedRun:
+            return known[run.place]
+
+        monkeypatch.setattr(verifying, "recompute", recompute)
+
+    return take
+
+
+def spread_of(folder: Path, without: str, **wanted: Any) -> float:
+    """Standard deviation over seeds of one row, but for that of the run `without`; without the code under test."""
+    rows = [row for row in read_measurements(folder).to_pylist() if all(row[key] == wanted[key] for key in wanted)]
+    values = [row["value"] for row in rows if row["run"] != without]
+    assert len(values) == len(rows) - 1 > 1
+    return statistics.stdev(values)
+
+
 def group_of(folder: Path, loss: str, variant: str = "") -> Path:
     """The first group of a loss and variant."""
     for group in groups(folder):
@@ -100,6 +126,41 @@ def change_value(
     change_rows(group, edit, name)
 
 
+def doubled(rows: Rows) -> Rows:
+    """Every row twice, as an epoch that was trained again after a kill and whose first lines were left."""
+    return [*rows, *rows]
+
+
+def times_a_thousand(folder: Path, seed: int, processor: str = "another") -> tuple[str, ...]:
+    """Spoil everything measured over epochs and steps of a seed's runs, seals and all, and say that another kind of
+    processor did; returns the runs. Raw inputs stay as they are."""
+    spoiled = []
+    for group in groups(folder):
+        about = read_json(group / "group.json")
+        if about["loss"] == "none":
+            continue
+        runs = [run for run, of in zip(about["runs"], about["seeds"], strict=True) if of == seed]
+        spoiled += runs
+
+        def edit(rows: Rows, runs: list[str] = runs) -> Rows:
+            for row in rows:
+                if row["run"] in runs and row["value"] is not None:
+                    row["value"] = 1000 * row["value"] + 7
+            return rows
+
+        change_environment(group, processor=processor)
+        for name in ("measurements.parquet", "steps.parquet"):
+            change_rows(group, edit, name)
+    return tuple(spoiled)
+
+
+def change_environment(group: Path, **changes: Any) -> None:
+    """Change what a group says that it was trained with, seals and all."""
+    (environment,) = read_json(group / "environment.json")["environments"]
+    change_document(group / "environment.json", environments=[{**environment, **changes}])
+    reseal(group)
+
+
 def change_document(path: Path, **changes: Any) -> None:
     """Change keys of a JSON document."""
     write_json(path, {**read_json(path), **changes})
@@ -110,13 +171,13 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def against(folder: Path, trained: Path) -> dict[str, tuple[Difference, ...]]:
-    """Every run of a changed folder, compared with what was trained: digest -> what differs, without training again."""
+def against(folder: Path, trained: Path, **how: bool) -> dict[str, tuple[Difference, ...]]:
+    """The runs of a changed folder, compared with what was trained: digest -> what differs, without training again."""
     ended, anew = ended_runs(folder), {run.place: run for run in ended_runs(trained)}
-    return {
-        run.record.run: tuple(part for part in parts if part.verdict != "identical")
-        for run in ended
-        if verdict_of(parts := compare(run, anew[run.place], [one for one in ended if one.cell == run.cell]))
-        != "identical"
-        or any(part.verdict == "unrecorded" for part in parts)
-    }
+    changed = {group for group in groups(folder) if files_of(group) != files_of(trained / "groups" / group.name)}
+    found = {}
+    for run in (run for run in ended if run.group in changed):
+        compared = compare(run, anew[run.place], [one for one in ended if one.cell == run.cell], **how)
+        if differing := tuple(part for part in compared if part.verdict != "identical"):
+            found[run.record.run] = differing
+    return found

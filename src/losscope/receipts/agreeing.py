@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from losscope.errors import IncomparableRuns, InvalidStudy
-from losscope.receipts.comparing import Difference, compare, verdict_of
+from losscope.receipts.comparing import Difference, compare
 from losscope.receipts.environments import recorded_environments, same_machine
 from losscope.receipts.recorded import TABLES, RecordedRun
 from losscope.study import Study
@@ -16,6 +16,9 @@ LISTED = 5
 """How many of several things an error names."""
 
 _ABSENT = object()
+
+_Cell = Mapping[tuple[str, ...], RecordedRun]
+"""The runs of a cell in one folder, by place."""
 
 
 def check_same_study(studies: Mapping[Path, Study]) -> None:
@@ -61,11 +64,11 @@ def contradictions(of_folders: Mapping[Path, Sequence[RecordedRun]]) -> list[str
     sources = [(folder, {run.place: run for run in runs}) for folder, runs in of_folders.items()]
     for index, (folder, runs) in enumerate(sources):
         for other, theirs in sources[index + 1 :]:
-            found += [
-                f"run {runs[place]}: {folder} and {other} differ{_most(runs[place], theirs[place], list(runs.values()))}"
-                for place in runs
-                if place in theirs and not _same(runs[place], theirs[place], list(runs.values()))
-            ]
+            for place in (place for place in runs if place in theirs):
+                cell = runs[place].cell
+                both = [{at: run for at, run in side.items() if run.cell == cell} for side in (runs, theirs)]
+                if differing := _differences(runs[place], theirs[place], *both):
+                    found.append(f"run {runs[place]}: {folder} and {other} differ{_most(differing)}")
             ours, others = _by_seed(runs.values()), _by_seed(theirs.values())
             found += [
                 f"seed {seed} of {' '.join(filter(None, cell))}: {folder} has run {sorted(ours[cell, seed])[0]}, {other} has "
@@ -77,16 +80,23 @@ def contradictions(of_folders: Mapping[Path, Sequence[RecordedRun]]) -> list[str
     return found
 
 
-def _same(ours: RecordedRun, theirs: RecordedRun, peers: Sequence[RecordedRun]) -> bool:
-    """Whether two records of a run are the same, bit by bit or within tolerance."""
+def _differences(ours: RecordedRun, theirs: RecordedRun, here: _Cell, there: _Cell) -> list[Difference]:
+    """The diagnostics in which two records of a run differ, judged by each side's record of the cell, filled up with
+    what only the other one has; none where they are the same, bit by bit or within tolerance."""
     if all(_bytes(ours.group / name) == _bytes(theirs.group / name) for name in TABLES.values()):
-        return True
-    return verdict_of(_compared(ours, theirs, peers)) != "different"
+        return []
+    environments, others = (recorded_environments(run.group, {}) for run in (ours, theirs))
+    same = bool(environments and others) and all(same_machine(environments, one) for one in others)
+    either = (
+        *compare(ours, theirs, list({**there, **here}.values()), elsewhere=not same),
+        *compare(theirs, ours, list({**here, **there}.values()), elsewhere=not same),
+    )
+    worst = {(one.kind, one.split, one.diagnostic): one for one in reversed(either) if one.verdict == "different"}
+    return list(worst.values())
 
 
-def _most(ours: RecordedRun, theirs: RecordedRun, peers: Sequence[RecordedRun]) -> str:
+def _most(differing: Sequence[Difference]) -> str:
     """The diagnostic in which two records of a run differ most, for a sentence."""
-    differing = [one for one in _compared(ours, theirs, peers) if one.verdict == "different"]
     worst = max(differing, key=lambda one: one.worst.difference / (one.worst.tolerance or 1e-300) if one.worst else 0.0)
     name = " ".join(filter(None, [worst.split, worst.diagnostic]))
     more = f" and {len(differing) - 1} diagnostics more" if len(differing) > 1 else ""
@@ -94,12 +104,6 @@ def _most(ours: RecordedRun, theirs: RecordedRun, peers: Sequence[RecordedRun]) 
         return f" in {name} ({worst.missing + worst.extra} rows stand in one of them only){more}"
     at = worst.worst
     return f" in {name} ({at.recorded} against {at.recomputed} at epoch {at.epoch}){more}"
-
-
-def _compared(ours: RecordedRun, theirs: RecordedRun, peers: Sequence[RecordedRun]) -> tuple[Difference, ...]:
-    there, here = (recorded_environments(run.group, {}) for run in (ours, theirs))
-    same = bool(there and here) and all(same_machine(there, one) for one in here)
-    return compare(ours, theirs, [one for one in peers if one.cell == ours.cell], elsewhere=not same)
 
 
 def _by_seed(runs: Any) -> dict[tuple[tuple[str, ...], int], set[str]]:

@@ -70,6 +70,11 @@ def same_bits_expected(environments: Sequence[Mapping[str, Any]], present: Mappi
     return bool(present["determinism"]["level"] == "bitwise")
 
 
+def same_code(environments: Sequence[Mapping[str, Any]], present: Mapping[str, Any]) -> bool:
+    """Whether nothing but the present code, to a byte, has made a run: then it measured what is measured now."""
+    return bool(environments) and all(one.get("code") == present["code"] for one in environments)
+
+
 def same_machine(environments: Sequence[Mapping[str, Any]], present: Mapping[str, Any]) -> bool:
     """Whether nothing that is known of the environments sets rounding apart; only code may differ, which the digest of a
     run and its numerics version answer for."""

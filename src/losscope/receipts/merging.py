@@ -14,17 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from losscope.errors import IncomparableRuns, InvalidInput, InvalidStudy
-from losscope.files import read_json, write_json
+from losscope.files import read_json, remove_unfinished, write_json
 from losscope.receipts.agreeing import LISTED, check_same_data, check_same_study, contradictions
 from losscope.receipts.copying import copy_runs, name_of
 from losscope.receipts.recorded import RecordedRun, ended_runs, read_study
 from losscope.study import Study
 from losscope.sweep.lock import LOCK, driving
 from losscope.sweep.manifest import joined
-from losscope.table import SCHEMA_VERSION, damage_in, groups, has_ended, read_group
-
-INPUTS = "none"
-"""The loss of rows that measure raw inputs or backbone features."""
+from losscope.table import INPUTS, SCHEMA_VERSION, damage_in, groups, has_ended, read_group
 
 
 @dataclass(frozen=True)
@@ -37,6 +34,7 @@ class Merged:
     doubled: int  # runs that were left out because the folder has them from elsewhere
     damaged: tuple[str, ...]  # a sentence for each damaged file; its group was left out
     unfinished: tuple[str, ...]  # groups that have not ended, and were left out
+    busy: tuple[str, ...]  # groups of `folder` that another process trains; what others have of them was left out
 
     def document(self) -> dict[str, Any]:
         """For JSON."""
@@ -47,13 +45,14 @@ class Merged:
             "doubled": self.doubled,
             "damaged": list(self.damaged),
             "unfinished": list(self.unfinished),
+            "busy": list(self.busy),
         }
 
 
 def merge(folders: Sequence[str | Path], out: str | Path) -> Merged:
     """Merge the folders of one study, whose seeds may differ, into `out`, which is new or holds that study too.
 
-    Groups that are damaged or have not ended are left out and named. Interrupted, it goes on when repeated. Raises
+    Groups that are damaged, have not ended or are being trained in `out` are left out and named. Interrupted, it goes on when repeated. Raises
     InvalidStudy for different studies, IncomparableRuns for different data or for runs with two results, all named,
     before anything is written; MissingData for a folder without a study; InvalidInput if `out` is damaged or being
     worked on.
@@ -67,7 +66,7 @@ def merge(folders: Sequence[str | Path], out: str | Path) -> Merged:
     with driving(target):
         if (target / "study.json").is_file():
             studies = {target: read_study(target), **studies}
-        elif found := sorted(path.name for path in target.iterdir() if path.name != LOCK):
+        elif found := sorted(path.name for path in target.iterdir() if not _ours(path)):
             raise InvalidStudy(f"{target} is not empty ({found[0]}) and holds no study; choose another --out")
         check_same_study(studies)
         manifests = {folder: _manifest(folder) for folder in studies}
@@ -85,23 +84,35 @@ def merge(folders: Sequence[str | Path], out: str | Path) -> Merged:
         there, left = runs.get(target, []), [run for folder in sources for run in runs[folder]]
         chosen = _chosen(there, left, _begun(target))
         manifest = joined([manifests[folder] for folder in studies], _joined(list(studies.values())))
+        remove_unfinished(target)
         write_json(target / "study.json", {"schema": SCHEMA_VERSION, **manifest["study"]})
         write_json(target / "manifest.json", manifest)
+        added, busy = 0, []
         for group, of_group in _by_group(chosen).items():
-            copy_runs(group, target / "groups", of_group)
-        if chosen:
+            into = target / "groups" / name_of(group, of_group)
+            if copy_runs(group, into, of_group, over=into in lost):
+                added += len(of_group)
+            else:
+                busy.append(str(into))
+        if added:
             told = {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "from": list(map(str, sources))}
-            merged = [*manifest["merged"], {**told, "runs": len(chosen)}]
+            merged = [*manifest["merged"], {**told, "runs": added}]
             write_json(target / "manifest.json", {**manifest, "merged": merged})
     unfinished = [group for folder in sources for group in groups(folder, lost) if not has_ended(group)]
     return Merged(
         target,
-        runs=len(there) + len(chosen),
-        added=len(chosen),
+        runs=len(there) + added,
+        added=added,
         doubled=len(left) - len(chosen),
         damaged=tuple(one.problem for one in damage),
         unfinished=tuple(map(str, unfinished)),
+        busy=tuple(busy),
     )
+
+
+def _ours(path: Path) -> bool:
+    """Whether a file of a folder without a study is nobody's: the lock, or what a merge that was killed has left."""
+    return path.name == LOCK or path.name.startswith(".")
 
 
 def _manifest(folder: Path) -> Mapping[str, Any]:

@@ -103,7 +103,7 @@ class Verification:
             "tolerance": {
                 "share_of_spread_over_seeds": SHARE,
                 "rounding": ROUNDING,
-                "elsewhere_pooled_over_rows": {"of_seeds": ELSEWHERE, "of_samples": OF_SAMPLES},
+                "elsewhere_pooled_over_rows": {"quantile_of_t": ELSEWHERE, "of_samples": OF_SAMPLES},
             },
             "checked": [one.document() for one in self.checked],
             "damaged": list(self.damaged),

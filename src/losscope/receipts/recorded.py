@@ -116,8 +116,12 @@ def sample(runs: Sequence[RecordedRun], count: int, seed: int) -> list[RecordedR
 
 def rows(runs: Iterable[RecordedRun], kind: str) -> pa.Table:
     """Rows of some runs in the schema ROW; queries and planes become a row for each sample and column."""
-    tables = [_of_group(group, digests, kind) for group, digests in _by_group(runs).items()]
-    return pa.concat_tables(tables) if tables else ROW.empty_table()
+    return every(_of_group(group, digests, kind) for group, digests in _by_group(runs).items())
+
+
+def every(tables: Iterable[pa.Table]) -> pa.Table:
+    """The rows of several tables, or of none, in the schema ROW."""
+    return pa.concat_tables([ROW.empty_table(), *tables])
 
 
 def counts(run: RecordedRun) -> pa.Table:

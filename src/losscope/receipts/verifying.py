@@ -8,13 +8,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from losscope.errors import InvalidInput
+from losscope.errors import DamagedRecord, InvalidInput
 from losscope.files import read_json
 from losscope.receipts.comparing import Difference, compare
-from losscope.receipts.environments import changes, recorded_environments, same_bits_expected, same_machine
+from losscope.receipts.environments import changes, recorded_environments, same_bits_expected, same_code, same_machine
 from losscope.receipts.receipt import Checked, Verification
 from losscope.receipts.recomputing import NotRecomputable, recompute
 from losscope.receipts.recorded import RecordedRun, ended_runs, find, read_study, sample
+from losscope.sweep.drive import make_place
 from losscope.table import damage_in
 from losscope.training.environment import environment
 from losscope.training.run import Progress
@@ -37,13 +38,16 @@ def verify(
 
     The sample is drawn by `seed`, from as many cells as there are. A run passes with the same bits, or (unless `exact`)
     within the tolerances of `losscope.receipts.comparing`. The user's own `losses` and `models` have to be handed in
-    again. The folder is read only. Raises MissingData without a study, InvalidInput without a run that ended.
+    again. The folder is read only. Raises MissingData without a study, InvalidInput without a run that ended, or for a
+    device that can't be used.
     """
     folder = Path(folder)
     if runs < 1:
         raise InvalidInput(f"runs is {runs}; expected the number of runs to recompute, 1 or more")
+    make_place(data, device)  # says in words what this machine can't do
     damage = damage_in(folder)
-    ended = ended_runs(folder, {one.group for one in damage if one.group is not None})
+    lost = {one.group for one in damage if one.group is not None}
+    ended = ended_runs(folder, lost) if (folder / "study.json").is_file() or not damage else []
     if not ended and not damage:
         raise InvalidInput(f"no run in {folder} has ended; verify a study once it has finished runs")
     given = {"data": data, "device": device, "losses": losses, "models": models}
@@ -72,9 +76,10 @@ def rerun(
     `folder`, which is a study's folder like any other; and compare all of its rows. Interrupted, it goes on.
 
     Raises UnknownName or InvalidInput for a digest that no run or several runs have, InvalidInput where the run is in
-    `out` already or can't be recomputed here (other data, another numerics version, the user's own loss).
+    `out` already or can't be recomputed here (other data, another numerics version, the user's own loss, no such device).
     """
     folder = Path(folder)
+    make_place(data, device)
     ended = ended_runs(folder, {one.group for one in damage_in(folder) if one.group is not None})
     chosen = find(ended, run)
     place = Path(out) if out is not None else folder / "reruns" / chosen.record.run
@@ -96,16 +101,21 @@ def _checked(
     told: Mapping[str, Any],
 ) -> Checked:
     """One run, trained anew into `out` and compared with the record in `folder`."""
-    manifest = read_json(folder / "manifest.json") if (folder / "manifest.json").is_file() else {}
+    manifest = _manifest(folder)
     environments, present = recorded_environments(run.group, manifest), environment(given["device"])
     started = time.perf_counter()
     reason: str | None = None
     differences: tuple[Difference, ...] = ()
     try:
         recomputed = recompute(run, read_study(folder), manifest, out, **given, **told)
-        peers = [one for one in ended if one.cell == run.cell]
-        differences = compare(run, recomputed, peers, elsewhere=not same_machine(environments, present))
-    except NotRecomputable as error:
+        differences = compare(
+            run,
+            recomputed,
+            [one for one in ended if one.cell == run.cell],
+            elsewhere=not same_machine(environments, present),
+            other_code=not same_code(environments, present),
+        )
+    except (NotRecomputable, DamagedRecord) as error:
         reason = str(error)
     return Checked(
         run=run,
@@ -116,3 +126,13 @@ def _checked(
         same_bits_expected=same_bits_expected(environments, present),
         seconds=time.perf_counter() - started,
     )
+
+
+def _manifest(folder: Path) -> Mapping[str, Any]:
+    """What a folder's manifest says; nothing where it is damaged, which is told with the rest of the damage."""
+    path = folder / "manifest.json"
+    try:
+        document: Mapping[str, Any] = read_json(path) if path.is_file() else {}
+    except DamagedRecord:
+        return {}
+    return document
