@@ -184,6 +184,10 @@ def resume(folder: Path) -> str:
 def train_and_read(folder: Path) -> str:
     if "failed" in train(folder):
         raise AssertionError([record.error for record in read_runs(folder)])
+    if left := [
+        path for name in ("*.jsonl", "checkpoint.*", "queries-*", ".*") for path in folder.glob(f"groups/*/{name}")
+    ]:
+        raise AssertionError(left)
     if found := damage_in(folder):
         raise AssertionError(found)
     return contents(folder)

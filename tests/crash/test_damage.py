@@ -21,6 +21,7 @@ from losscope.table import (
     Damage,
     damage_in,
     group_damage,
+    inspecting,
     read_group,
     read_map,
     read_measurements,
@@ -29,7 +30,11 @@ from losscope.table import (
 )
 from losscope.training.records import GroupRecord
 
-POSITIONS = 600  # in each of two records
+POSITIONS = 100, pytest.param(600, marks=pytest.mark.slow)
+"""Places of flips in each of two records."""
+
+STRIDES = (7, 49), pytest.param((1, 7), marks=pytest.mark.slow)
+"""From one length to the next, of files under a thousand bytes and of the others."""
 
 
 class Killed(BaseException):
@@ -58,10 +63,7 @@ def train(folder: Path, *, kill_after: int | None = None) -> Record:
             losscope.run(parse(STUDY), folder, jobs=1, progress=lambda plan: progress)
         except Killed:
             assert kill_after is not None
-    hidden = {".lock"}
-    return Record(
-        folder, tuple(sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in hidden))
-    )
+    return Record(folder, tuple(sorted(path for path in folder.rglob("*") if path.is_file())))
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +110,34 @@ def read(folder: Path, file: Path) -> Iterator[Callable[[], Any]]:
             yield lambda: resumed(file.parent)
 
 
+def test_a_group_that_ends_while_it_is_looked_at_is_whole(
+    finished: Record, running: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At each of the steps in which its files are looked at."""
+    (ended,) = finished.folder.glob("groups/*--contrastive--*")
+    (begun,) = running.folder.glob("groups/*--contrastive--*")
+    checks, steps = inspecting._checks, [0]
+
+    def ending(at: int) -> Callable[..., Any]:
+        def found(group: Path, *names: Any) -> Iterator[Any]:
+            for number, check in enumerate(checks(group, *names)):
+                if number == at and not (group / "runs.json").exists():
+                    shutil.rmtree(group)
+                    shutil.copytree(ended, group)
+                steps[0] = max(steps[0], number)
+                yield check
+
+        return found
+
+    for at in range(9):
+        group = tmp_path / str(at) / begun.name
+        shutil.copytree(begun, group)
+        monkeypatch.setattr(inspecting, "_checks", ending(at))
+        assert group_damage(group) == [], at
+        assert (group / "runs.json").exists()
+    assert steps[0] >= 8
+
+
 def answers(folder: Path, file: Path) -> list[Any]:
     return [reading() for reading in read(folder, file)]
 
@@ -146,13 +176,14 @@ def flips(record: Record, positions: int) -> Iterator[tuple[Path, int]]:
         yield from ((file, at) for at in chance.sample(range(size), min(size, positions // len(record.files))))
 
 
+@pytest.mark.parametrize("positions", POSITIONS)
 @pytest.mark.parametrize("which", ["finished", "running"])
-def test_every_bit_that_flips_is_noticed(which: str, request: pytest.FixtureRequest) -> None:
-    """All eight bits of six hundred places, over all files of a record; one of them is read by all readers as well."""
+def test_every_bit_that_flips_is_noticed(which: str, positions: int, request: pytest.FixtureRequest) -> None:
+    """All eight bits of many places, over all files of a record; one of them is read by all readers as well."""
     record: Record = request.getfixturevalue(which)
     chance, count = random.Random(1), 0
     known = {file: answers(record.folder, file) for file in record.files}
-    for file, at in flips(record, POSITIONS):
+    for file, at in flips(record, positions):
         data = file.read_bytes()
         read_by_all = chance.randrange(8)
         for bit in range(8):
@@ -164,21 +195,25 @@ def test_every_bit_that_flips_is_noticed(which: str, request: pytest.FixtureRequ
                 assert [damage.file for damage in found_around(file)] == [file], what
         file.write_bytes(data)
         count += 1
-    assert count >= 0.9 * POSITIONS
+    assert count >= 0.9 * positions
     assert damage_in(record.folder) == []
 
 
+@pytest.mark.parametrize("strides", STRIDES)
 @pytest.mark.parametrize("which", ["finished", "running"])
-def test_a_record_that_lost_its_end_is_noticed(which: str, request: pytest.FixtureRequest) -> None:
-    """Every length of the small files, every seventh of the others. The lines of the running group end with the epoch of its checkpoint."""
+def test_a_record_that_lost_its_end_is_noticed(
+    which: str, strides: tuple[int, int], request: pytest.FixtureRequest
+) -> None:
+    """The slow test has every length of the small files. The lines of the running group end with the epoch of its
+    checkpoint."""
     record: Record = request.getfixturevalue(which)
     for file in (file for file in record.files if file.suffix in (".json", ".jsonl")):
         data, known = file.read_bytes(), answers(record.folder, file)
-        for length in range(0, len(data), 1 if len(data) < 1000 else 7):
+        for number, length in enumerate(range(0, len(data), strides[len(data) >= 1000])):
             file.write_bytes(data[:length])
             what = f"{file.relative_to(record.folder)} of {length} bytes"
             named = [damage.file for damage in found_around(file)]
-            if length % 100 == 0:
+            if number % 20 == 0:
                 assert judge(record, file, known, what, torn=file.suffix == ".jsonl"), what
             assert named == [file], what
         file.write_bytes(data)

@@ -18,10 +18,11 @@ from losscope.claims import ledger
 from losscope.cli import main
 from losscope.errors import DamagedRecord, InvalidInput, MissingData
 from losscope.files import read_json, write_json
+from losscope.receipts import repairing
 from losscope.report import write_report
 from losscope.study import parse
 from losscope.sweep.lock import driving
-from losscope.table import damage_in, read_measurements, read_runs
+from losscope.table import Damage, damage_in, read_measurements, read_runs
 
 LOSSES = [{"name": "contrastive"}, {"name": "triplet"}]
 
@@ -156,6 +157,33 @@ def test_a_folder_without_a_study_and_one_that_is_driven_are_refused(folder: Pat
         losscope.repair(folder)
 
 
+def test_a_group_that_ended_meanwhile_is_not_set_aside(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was looked at while a process that a lost driver had left wrote to it."""
+    group = group_of(folder, "triplet")
+    was = Damage(group / "epochs.jsonl", "epochs.jsonl has 0 bytes where 16,613 were written", group)
+    told = iter([[was], []])
+    monkeypatch.setattr(repairing, "damage_in", lambda folder: next(told))
+    found = losscope.repair(folder)
+    assert (found.damaged, found.aside, found.lost, found.whole) == ((), {}, (), True)
+    assert group.is_dir()
+
+
+def test_what_is_only_set_aside_is_trained_by_the_study(
+    folder: Path, trained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_(group_of(folder, "triplet") / "runs.json")
+    code, printed, _ = command(capsys, monkeypatch, "repair", str(folder), "--aside-only")
+    assert code == 1
+    assert f"repeat the command that made {folder}" in printed
+    assert damage_in(folder) == []
+    assert not list(folder.glob("groups/*--triplet--*"))
+    assert {record.loss for record in losscope.run(parse(STUDY | {"loss": LOSSES}), folder, jobs=1).records} == {
+        "triplet"
+    }
+    assert same(folder, trained)
+    assert losscope.repair(folder, aside_only=True).whole
+
+
 def test_monitored_runs_are_set_aside_and_can_not_be_trained_again(folder: Path) -> None:
     manifest = read_json(folder / "manifest.json")
     write_json(folder / "manifest.json", manifest | {"monitored": True})
@@ -231,6 +259,18 @@ def test_a_study_uses_the_rest_and_does_not_call_itself_done(
     code, printed, _ = command(capsys, monkeypatch, "study", *map(str, given), "--json")
     assert code == 1
     assert str(broken) in json.loads(printed)["damaged"][0]
+
+
+@pytest.mark.parametrize("name", ["steps.parquet", "queries.parquet", "environment.json"])
+def test_a_study_names_also_what_its_report_does_not_read(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    broken = break_(group_of(folder, "triplet") / name)
+    given = study_file(tmp_path, LOSSES), "--out", folder, "--jobs", "1", "--json"
+    code, printed, told = command(capsys, monkeypatch, "study", *map(str, given))
+    assert code == 1
+    assert [str(broken) in problem for problem in json.loads(printed)["damaged"]] == [True]
+    assert f"Damaged, though in no number here: {broken} is damaged" in told
 
 
 def test_a_study_says_what_to_do_and_the_repair_does_it(

@@ -17,6 +17,9 @@ import pytest
 from losscope.study import Study, parse
 from losscope.table import read_map, read_measurements, read_queries
 
+LONG = 600
+"""Seconds that nothing takes, on a machine as busy as it may be."""
+
 TOML = """
 name = "small"
 seeds = 2
@@ -84,7 +87,7 @@ def end(process: subprocess.Popen[str]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = 110, every: float = 0.02) -> Any:
+def until(condition: Callable[[], Any], what: str, seconds: float = LONG, every: float = 0.02) -> Any:
     """What the condition is, once it is true."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -10,9 +10,10 @@ import threading
 from pathlib import Path
 
 import pytest
-from sweeping import begin, name_of, rows, small, study_file, trainers, until
+from sweeping import LONG, begin, name_of, rows, small, study_file, trainers, until
 
 import losscope
+from losscope.cli import main
 from losscope.errors import InvalidInput, UnknownName
 from losscope.files import lock as locks
 from losscope.sweep.lock import LOCK, driving
@@ -103,6 +104,17 @@ def test_bad_input_leaves_no_folder(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_parameter_of_slurm_without_a_name_is_told_as_such(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = ["study", "quick", "--out", str(tmp_path / "out"), "--on", "slurm", "--slurm", "=3", "--dry-run"]
+    monkeypatch.setattr("sys.argv", ["losscope", *given])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    assert "--slurm '=3': expected KEY=VALUE" in capsys.readouterr().err
+
+
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("taken")
     with pytest.raises(InvalidInput, match="can't write to"):
@@ -128,14 +140,15 @@ def test_two_command_lines_on_one_folder(tmp_path: Path) -> None:
     until(lambda: trainers(tmp_path / "out"), "training")
     first.send_signal(signal.SIGSTOP)  # a slow one
     second, third = begin(*given, "--wait"), begin(*given)
-    _, refused = third.communicate(timeout=110)
+    _, refused = third.communicate(timeout=LONG)
     first.send_signal(signal.SIGCONT)
     assert third.returncode == 2
     assert f"process {first.pid} on" in refused
     assert "Traceback" not in refused
-    assert first.communicate(timeout=110)
-    told, said = second.communicate(timeout=110)
+    assert first.communicate(timeout=LONG)
+    told, said = second.communicate(timeout=LONG)
     assert (first.returncode, second.returncode) == (0, 0), said
+    assert f"waiting for process {first.pid} on" in said
     assert '"runs": 0' in told
     assert '"finished_before": 6' in told
     losscope.run(small(20), tmp_path / "alone", jobs=1)
@@ -152,7 +165,7 @@ def test_an_interrupted_and_a_lost_driver_leave_all_resumable(tmp_path: Path, ho
     driver = begin(*given)
     left = until(lambda: trainers(tmp_path / "out"), "training")
     driver.send_signal(how)
-    _, said = driver.communicate(timeout=110)
+    _, said = driver.communicate(timeout=LONG)
     assert driver.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL)
     assert ("repeat the command to go on" in said) == (how == signal.SIGINT)
     assert (tmp_path / "out" / LOCK).exists() == (how == signal.SIGKILL)
