@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 Run = Callable[[Callable[..., Any], Iterable[tuple[Any, ...]]], Iterator[tuple[int, Any]]]
@@ -32,3 +34,15 @@ def in_order(results: Iterable[tuple[int, Any]]) -> Iterator[Any]:
 def cut(rows: Any, start: int, stop: int) -> Any:
     """Rows of an array or of what is like one; unread where it has a `part`."""
     return rows.part(start, stop) if hasattr(rows, "part") else rows[start:stop]
+
+
+@contextmanager
+def without_script() -> Iterator[None]:
+    """Hide the caller's script from a process that starts: it would run it again, and needs nothing of it."""
+    main = sys.modules["__main__"]
+    hidden: dict[str, Any] = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        vars(main).update(hidden)

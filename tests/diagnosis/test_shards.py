@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from safetensors.numpy import save_file
 
 import losscope
 from losscope.diagnosis import door, engine, shards
+from losscope.diagnosis.packing import packed
 from losscope.diagnosis.shards import Shards, open_shards, pieces
 from losscope.errors import InvalidInput, MissingData, UnknownName
 from losscope.tasks import in_turn
@@ -223,6 +227,32 @@ def test_results_of_processes_come_as_they_end() -> None:
         assert dict(run(divmod, [(one, 3) for one in range(9)])) == {one: divmod(one, 3) for one in range(9)}
         with pytest.raises(ZeroDivisionError):
             list(run(divmod, [(1, 0)]))
+
+
+def shared(given: torch.Tensor) -> tuple[bool, bool, torch.Tensor]:
+    """Whether the tensor came through shared memory, and with how much more than its own."""
+    return given.is_shared(), given.untyped_storage().nbytes() > given.nbytes, given
+
+
+def test_tensors_go_to_processes_without_shared_memory_or_the_rest_of_theirs() -> None:
+    whole = torch.arange(60.0).view(20, 3)
+    with engine.engine("local", jobs=2) as run:
+        for _, (through, more, back) in run(shared, [(whole[4:6],), (whole.T[1],)]):
+            assert (through, more, back.is_shared()) == (False, False, False)
+    assert not whole.is_shared()
+    assert torch.equal(pickle.loads(packed(whole.T)), whole.T)
+    assert torch.equal(pickle.loads(packed(whole.bfloat16())), whole.bfloat16())
+
+
+def test_a_script_without_a_guard_may_use_processes(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import numpy as np, losscope\n"
+        "z = np.random.default_rng(0).standard_normal((200, 4))\n"
+        "print(losscope.diagnose(z, np.arange(200) % 5, on='local', jobs=2).n)\n"
+    )
+    ended = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=300, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "200\n"), ended.stderr
 
 
 def test_batches_of_tasks_keep_their_places(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -11,8 +12,9 @@ from itertools import islice
 from multiprocessing import get_context
 from typing import Any, Literal, get_args
 
+from losscope.diagnosis.packing import called, packed
 from losscope.errors import InvalidInput, UnknownName
-from losscope.tasks import Run, in_turn
+from losscope.tasks import Run, in_turn, without_script
 
 On = Literal["local", "ray"]
 AHEAD = 2
@@ -77,7 +79,8 @@ def _spread(
     for place, given in enumerate(arguments):
         if len(waiting) >= AHEAD * workers:
             yield from _ended(waiting)
-        waiting[pool.submit(function, *given)] = place
+        with without_script():  # a process starts when there is work for it
+            waiting[pool.submit(called, function, packed(given))] = place
     while waiting:
         yield from _ended(waiting)
 
@@ -86,7 +89,7 @@ def _ended(waiting: dict[Future[Any], int]) -> Iterator[tuple[int, Any]]:
     done, _ = wait(waiting, return_when=FIRST_COMPLETED)
     for one in done:
         try:
-            yield waiting.pop(one), one.result()
+            yield waiting.pop(one), pickle.loads(one.result())
         except BrokenProcessPool:
             raise InvalidInput(
                 "a worker process was ended from outside, most often for want of memory; use fewer --jobs"

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from losscope.diagnosis.embeddings import SEPARATOR, check_rows, column_of, located, typed
+from losscope.diagnosis.embeddings import LABEL_KEYS, SEPARATOR, check_rows, column_of, located, typed
 from losscope.diagnosis.labels import Classes, Labels, encode, joined
 from losscope.diagnosis.reading import Columns, open_columns
 from losscope.diagnosis.reading.stored import WHOLE, Stored
@@ -24,7 +24,6 @@ from losscope.errors import InvalidInput
 Similarity = Literal["cosine", "euclidean", "inner_product"]
 SIMILARITIES: tuple[Similarity, ...] = ("cosine", "euclidean", "inner_product")
 
-LABEL_KEYS = ("labels", "label", "targets", "target", "classes", "class", "y")
 AS_FIRST = object()
 """In place of labels: those of the first space."""
 

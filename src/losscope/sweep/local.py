@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
@@ -22,6 +20,7 @@ from losscope.study import Cell
 from losscope.sweep.lost import lost
 from losscope.sweep.plan import Unit
 from losscope.table import RunRecord
+from losscope.tasks import without_script
 from losscope.training.run import Place, Progress, run_cell
 
 
@@ -74,7 +73,7 @@ class Processes:
                     process = self.context.Process(
                         target=_work, args=(unit.cell, unit.folder, self.place, theirs), daemon=True
                     )
-                    with _without_main():
+                    with without_script():
                         process.start()
                     theirs.close()
                     running[ours] = unit, process
@@ -99,18 +98,6 @@ class Processes:
                 process.terminate()
             for _, process in running.values():
                 process.join()
-
-
-@contextmanager
-def _without_main() -> Iterator[None]:
-    """Hide the caller's script: a new process would run it again, and a unit needs nothing of it."""
-    main = sys.modules["__main__"]
-    hidden: dict[str, Any] = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
-    main.__spec__ = None
-    try:
-        yield
-    finally:
-        vars(main).update(hidden)
 
 
 def _work(cell: Cell, folder: Path, place: Place, connection: Connection) -> None:
