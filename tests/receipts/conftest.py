@@ -13,7 +13,7 @@ import pytest
 
 import losscope
 from cli.conftest import cli
-from losscope.files import read_json, read_parquet, seal_of, write_json, write_table
+from losscope.files import disk, read_json, read_parquet, seal_of, write_json, write_table
 from losscope.receipts import verifying
 from losscope.receipts.comparing import Difference, compare
 from losscope.receipts.recorded import RecordedRun, ended_runs
@@ -35,6 +35,12 @@ def small(seeds: Sequence[int] = (0, 1, 2), **changes: Any) -> Study:
         "loss": [{"name": "contrastive"}, {"name": "triplet", "squared": [False, True]}],
     }
     return parse(document | changes)
+
+
+@pytest.fixture(autouse=True)
+def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No waiting for the disk: what survives a crash of the machine is tested elsewhere (tests/crash)."""
+    monkeypatch.setattr(disk, "sync", lambda descriptor: None)
 
 
 @pytest.fixture(scope="session")

@@ -275,8 +275,12 @@ def test_wrong_queries_do_not_widen_what_they_are_judged_by(copied: Train, train
     group = group_of(folder, "contrastive")
 
     def edit(rows: Rows) -> Rows:
+        of_epoch: dict[tuple[str, int], list[float]] = {}
         for row in rows:
-            row["average_precision_at_r"] = 1000 * row["average_precision_at_r"] + 7
+            of_epoch.setdefault((row["run"], row["epoch"]), []).append(row["average_precision_at_r"])
+        for row in rows:
+            mean = statistics.fmean(of_epoch[row["run"], row["epoch"]])
+            row["average_precision_at_r"] = mean + 1000 * (row["average_precision_at_r"] - mean)
         return rows
 
     change_rows(group, edit, "queries.parquet")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import statistics
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,16 +20,21 @@ from losscope.receipts import recomputing
 from losscope.receipts.comparing import ROUNDING, SHARE
 from losscope.receipts.receipt import Verification
 from losscope.receipts.recorded import ended_runs, sample
-from losscope.table import groups, read_ending, read_measurements
+from losscope.table import groups, read_ending
 from losscope.types import Loss, LossTerms, Pairs
 from receipts.conftest import (
     Train,
     change_document,
+    change_environment,
+    change_rows,
     change_value,
+    doubled,
     files_of,
     group_of,
     reseal,
     small,
+    spread_of,
+    times_a_thousand,
 )
 
 ALL = 100
@@ -38,13 +43,6 @@ ALL = 100
 def checked_runs(found: Verification) -> dict[str, str]:
     """Digest -> verdict."""
     return {one.run.record.run: one.verdict for one in found.checked}
-
-
-def spread_of(folder: Path, **wanted: Any) -> float:
-    """Standard deviation over seeds of one row, without the code under test."""
-    rows = [row for row in read_measurements(folder).to_pylist() if all(row[key] == wanted[key] for key in wanted)]
-    assert len(rows) > 2
-    return statistics.stdev(row["value"] for row in rows)
 
 
 LAST = {"diagnostic": "intra_class_variance_mean", "split": "heldout", "epoch": 2, "variant": "squared=true"}
@@ -79,11 +77,13 @@ def test_the_receipt_is_one_json_document(trained: Train) -> None:
 
 @pytest.mark.parametrize("spreads", [1.0, 0.05])
 def test_a_changed_value_is_named_and_fails_where_it_is_no_small_share_of_the_spread(
-    copied: Train, cli: Cli, spreads: float
+    copied: Train, trained_before: Callable[..., None], cli: Cli, spreads: float
 ) -> None:
+    trained_before(0, 1, 2)
     folder = copied(0, 1, 2)
     group = group_of(folder, "triplet", "squared=true")
-    run, change = read_json(group / "group.json")["runs"][0], spreads * spread_of(folder, **LAST)
+    run = read_json(group / "group.json")["runs"][0]
+    change = spreads * spread_of(folder, run, **LAST)
     change_value(group, lambda value: value + change, run=run, **{key: LAST[key] for key in LAST if key != "variant"})
     called = cli("verify", folder, "--runs", ALL, *([] if spreads == 1 else ["--exact"]), "--json")
     assert called.code == 3
@@ -105,7 +105,8 @@ def test_a_changed_value_is_named_and_fails_where_it_is_no_small_share_of_the_sp
     assert told.out.splitlines()[-1] == f"{outcome}; 0 files damaged."
 
 
-def test_a_damaged_file_is_named_and_fails(copied: Train, cli: Cli) -> None:
+def test_a_damaged_file_is_named_and_fails(copied: Train, trained_before: Callable[..., None], cli: Cli) -> None:
+    trained_before(0, 1, 2)
     folder = copied(0, 1, 2)
     path = group_of(folder, "contrastive") / "measurements.parquet"
     content = bytearray(path.read_bytes())
@@ -115,6 +116,77 @@ def test_a_damaged_file_is_named_and_fails(copied: Train, cli: Cli) -> None:
     assert called.code == 3
     assert f"damaged  {path} is damaged" in called.out
     assert "FAILED: 9 identical; 1 files damaged." in called.out
+
+
+@pytest.mark.parametrize(("name", "recomputed"), [("study.json", 0), ("manifest.json", 2)])
+@pytest.mark.parametrize("how", ["torn", "gone"])
+def test_a_damaged_file_of_the_study_is_named_and_fails(
+    copied: Train, trained_before: Callable[..., None], cli: Cli, name: str, recomputed: int, how: str
+) -> None:
+    """As one of a group does. Without study.json nobody knows what to train; the manifest is not needed for that."""
+    trained_before(0, 1, 2)
+    folder = copied(0, 1, 2)
+    if how == "torn":
+        (folder / name).write_bytes((folder / name).read_bytes()[:-9])
+    else:
+        (folder / name).unlink()
+    called = cli("verify", folder, "--runs", 2)
+    assert called.code == 3
+    assert f"damaged  {folder / name}" in called.out
+    assert called.out.splitlines()[-1].startswith("FAILED: ")
+    assert called.out.splitlines()[-1].endswith("; 1 files damaged.")
+    document = cli("verify", folder, "--runs", 2, "--json").json()
+    assert (document["outcome"], document["recomputed"]) == ("failed", recomputed)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99"])
+def test_a_device_that_is_not_there_is_told(trained: Train, cli: Cli, device: str) -> None:
+    run = ended_runs(trained(0))[0].record.run
+    for command in (("verify", trained(0)), ("rerun", trained(0), run)):
+        called = cli(*command, "--device", device)
+        assert called.code == 2
+        assert f"device '{device}' can't be used (" in called.err
+        assert "expected 'cpu', or 'cuda' on a machine with a GPU" in called.err
+        assert "Traceback" not in called.err
+
+
+def test_what_a_record_lacks_is_pardoned_only_where_other_code_made_it(
+    copied: Train, trained_before: Callable[..., None]
+) -> None:
+    trained_before(0, 1, 2)
+    folder = copied(0, 1, 2)
+    for group in groups(folder):
+        change_rows(group, lambda rows: [row for row in rows if row["diagnostic"] != "effective_rank"])
+    found = losscope.verify(folder, runs=2)
+    assert {one.verdict for one in found.checked} == {"different"}
+    assert found.outcome == "failed"
+    for group in groups(folder):
+        change_environment(group, code="0" * 16)
+    found = losscope.verify(folder, runs=2)
+    assert {one.verdict for one in found.checked} == {"identical"}
+    assert {part.diagnostic for one in found.checked for part in one.largest} == {"effective_rank"}
+    assert {part.verdict for one in found.checked for part in one.largest} == {"unrecorded"}
+    assert found.outcome == "passed"
+
+
+def test_rows_that_stand_twice_fail(copied: Train, trained_before: Callable[..., None]) -> None:
+    trained_before(0, 1, 2)
+    folder = copied(0, 1, 2)
+    for group in groups(folder):
+        change_rows(group, doubled)
+    assert set(checked_runs(losscope.verify(folder, runs=3, exact=True)).values()) == {"different"}
+
+
+def test_a_record_that_is_wrong_throughout_fails_also_on_another_machine(
+    copied: Train, trained_before: Callable[..., None], cli: Cli
+) -> None:
+    trained_before(0, 1, 2, 3)
+    folder = copied(0, 1, 2, 3)
+    for run in times_a_thousand(folder, 1):
+        called = cli("rerun", folder, run)
+        assert called.code == 3
+        assert called.out.startswith(f"different  {run} ")
+        assert "processor: another there, " in called.out
 
 
 def own_loss(embeddings: Any, pairs: Pairs) -> LossTerms:
@@ -127,12 +199,12 @@ OWN = Loss(own_loss, "pair", saturates=True, reference="none")
 
 def test_a_users_own_loss_has_to_be_handed_in_again(tmp_path: Path, cli: Cli) -> None:
     folder = tmp_path / "out"
-    losscope.run(small((0, 1), loss=[{"name": "mine"}]), folder, losses={"mine": OWN})
+    losscope.run(small((0,), loss=[{"name": "mine"}]), folder, losses={"mine": OWN})
     called = cli("verify", folder, "--runs", ALL)
     assert "its loss 'mine' is the user's own, which the record does not hold" in called.out
     assert "losses={'mine': ...}" in called.out
     assert called.code == 2
-    assert called.out.splitlines()[-1].startswith("NOTHING RECOMPUTED: 4 not recomputed")
+    assert called.out.splitlines()[-1].startswith("NOTHING RECOMPUTED: 2 not recomputed")
     found = losscope.verify(folder, runs=ALL, losses={"mine": OWN})
     assert set(checked_runs(found).values()) == {"identical"}
     other = losscope.verify(folder, runs=ALL, losses={"mine": LOSSES["contrastive"]})
@@ -186,15 +258,12 @@ def test_the_sample_is_drawn_by_seed_and_digest_from_as_many_cells_as_there_are(
     assert len({tuple(run.place for run in sample(runs, 4, seed)) for seed in range(5)}) == 5
 
 
-def test_other_environments_are_told(copied: Train, cli: Cli) -> None:
+def test_other_environments_are_told(copied: Train, trained_before: Callable[..., None], cli: Cli) -> None:
+    trained_before(0)
     folder = copied(0)
     for group in groups(folder):
         (environment,) = read_json(group / "environment.json")["environments"]
-        packages = environment["packages"] | {"torch": "2.0.0"}
-        change_document(
-            group / "environment.json", environments=[{**environment, "packages": packages, "device": "cuda"}]
-        )
-        reseal(group)
+        change_environment(group, packages=environment["packages"] | {"torch": "2.0.0"}, device="cuda")
     called = cli("verify", folder, "--runs", 1)
     assert called.code == 0
     assert "torch: 2.0.0 there, " in called.out
