@@ -76,13 +76,32 @@ def test_rows_with_several_labels() -> None:
     same_as_block_by_block(z, sets)
 
 
+def half_collapsed() -> tuple[Tensor, Tensor]:
+    """Half of all rows are one point: far more candidates than a sample of columns promises."""
+    z, labels = batch()
+    z[: ROWS // 2] = z[0]
+    return z, labels
+
+
 def test_a_collapsed_space_is_left_to_the_usual_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = tiles_taken(monkeypatch)
+    same_as_block_by_block(*half_collapsed())
+    assert not taken
+
+
+def test_ties_that_the_sample_does_not_show_end_it_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mirrored_module, "TIED", 1e9)
     monkeypatch.setattr(mirrored_module, "WAITING", 200_000)
     taken = tiles_taken(monkeypatch)
-    z, labels = batch()
-    z[: ROWS // 2] = z[0]  # half of all rows are one point: far more candidates than a sample of columns promises
-    same_as_block_by_block(z, labels)
+    same_as_block_by_block(*half_collapsed())
     assert len(taken) < 4
+
+
+def test_a_tile_in_which_nobody_asks() -> None:
+    z, labels = batch(2 * SIDE + 1)
+    last = int(torch.randperm(len(z), generator=torch.Generator().manual_seed(0))[-1])  # alone in its tile
+    labels[last] = OUTLIER
+    same_as_block_by_block(z, labels)
 
 
 def test_queries_whose_level_was_too_high_are_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from losscope.evaluation.evaluator import exact_products
 from losscope.evaluation.kernels import reaches
 from losscope.evaluation.labels import Labels, LabelSets, Relevance
 from losscope.evaluation.points import Frame
+from losscope.evaluation.precision import exact_products
 from losscope.evaluation.standings import ITEMS, QUERIES, Asked, Standings, padded, same_class
 from losscope.neighbors import floor_of_level, level_of
 

@@ -7,8 +7,7 @@ item are left out and counted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -21,6 +20,7 @@ from losscope.evaluation.labels import Labels, LabelSets, checked_labels, descri
 from losscope.evaluation.measures import BY_K, DEEP, MEASURES, Scores, scores_of
 from losscope.evaluation.mirrored import MirroredRanking
 from losscope.evaluation.points import Similarity, check_embeddings, points_of
+from losscope.evaluation.precision import exact_products
 from losscope.evaluation.ranking import Ranking
 from losscope.evaluation.ties import Order
 from losscope.evaluation.votes import right_votes
@@ -366,15 +366,3 @@ def _check_asked(rows: Tensor, task: Task) -> None:
             f"none of {len(task.queries)} queries has a relevant item among {others}; expected at least one query "
             "with a class (a label other than -1) that the gallery has too"
         )
-
-
-@contextmanager
-def exact_products(device: torch.device) -> Iterator[None]:
-    """Full float32 matrix products, whatever the caller allows his training: no TF32, no bfloat16, no autocast."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        with torch.autocast(device.type, enabled=False):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(before)

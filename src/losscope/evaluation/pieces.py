@@ -16,12 +16,13 @@ import torch
 from torch import Tensor
 
 from losscope.evaluation.counting import count_before, count_piece, tensor
-from losscope.evaluation.evaluator import Evaluation, by_class, exact_products, means_of
+from losscope.evaluation.evaluator import Evaluation, by_class, means_of
 from losscope.evaluation.first_hit import FirstHits
 from losscope.evaluation.floors import floors_of
 from losscope.evaluation.labels import Labels, LabelSets, Relevance
 from losscope.evaluation.measures import Scores
 from losscope.evaluation.points import ROWS, Chunks, Frame, Similarity, frame_of
+from losscope.evaluation.precision import exact_products
 from losscope.evaluation.standings import Asked, Standings
 from losscope.evaluation.tallies import joined, scores_of_counts
 from losscope.tasks import Run, cut, in_turn

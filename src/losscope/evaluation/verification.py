@@ -23,9 +23,9 @@ import torch
 from torch import Tensor
 
 from losscope.errors import InvalidInput
-from losscope.evaluation.evaluator import exact_products
 from losscope.evaluation.labels import LabelSets, checked_labels
 from losscope.evaluation.points import Similarity, check_embeddings, longest_of, points_of
+from losscope.evaluation.precision import exact_products
 from losscope.neighbors import RESOLUTION, level_of
 from losscope.types import OUTLIER
 
