@@ -103,6 +103,20 @@ def test_a_column_of_csv_files(tmp_path: Path) -> None:
     assert "6 numeric columns are the dimensions" in found.notes[0]
 
 
+def test_of_csv_files_only_columns_of_labels_are_kept(tmp_path: Path) -> None:
+    z = np.random.default_rng(0).standard_normal((2000, 30)).astype(np.float32)
+    header = ",".join([*(f"d{place}" for place in range(30)), "label", "kind"])
+    for number in range(3):
+        path = tmp_path / f"{number}.csv"
+        np.savetxt(path, np.c_[z, np.arange(2000) % 5, np.arange(2000) % 3], delimiter=",", header=header, comments="")
+    before = pa.total_allocated_bytes()
+    found, columns, *_ = open_shards(sorted(tmp_path.glob("*.csv")), None, ["kind"], "embeddings")
+    assert found.shape == (6000, 30)
+    assert columns[2].take("label").to_pylist() == [one % 5 for one in range(2000)]
+    assert columns[2].take("kind").to_pylist() == [one % 3 for one in range(2000)]
+    assert pa.total_allocated_bytes() - before < 3 * 2000 * 8 * 4  # 2 of 32 columns
+
+
 @pytest.mark.parametrize("kind", ["npy", "npz"])
 def test_rows_are_those_of_the_joined_array(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shards, "WHOLE", 0)  # one decoded shard at a time

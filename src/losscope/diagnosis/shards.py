@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from losscope.diagnosis.embeddings import check_rows, column_of, matrix_of, typed
+from losscope.diagnosis.embeddings import LABEL_KEYS, check_rows, column_of, matrix_of, typed
 from losscope.diagnosis.reading import Columns, open_columns
 from losscope.diagnosis.reading.stored import WHOLE, Stored
 from losscope.errors import InvalidInput, MissingData
@@ -159,6 +159,8 @@ def open_shards(
 ) -> tuple[Shards, list[Columns], tuple[str, ...], int]:
     """The matrix of many files, their columns, notes, and how many rows are all zero. Every row is looked at.
 
+    Of tables in memory no more is kept than the columns `labels` and those that are called like labels.
+
     Raises InvalidInput, naming the file, for what `typed` and `check_rows` refuse and for rows of another length.
     """
     shards, every, zero_rows = [], [], 0
@@ -180,7 +182,7 @@ def open_shards(
         stored = matrix if isinstance(matrix, Stored) and matrix.keep is None else None
         shards.append(Shard(path, name, left_out, 0, len(matrix), stored))
         kinds.append(matrix.dtype)
-        every.append(columns)
+        every.append(columns.only({*left_out, *LABEL_KEYS}))
         said += [note for note in notes if not said]
     return Shards(shards, next(iter(dims)), np.result_type(*kinds)), every, tuple(said), zero_rows
 

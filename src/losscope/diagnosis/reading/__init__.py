@@ -7,8 +7,8 @@ by its size: no header is believed that promises more than the bytes behind it c
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,14 @@ class Columns:
     take: Callable[[str], Any]  # a numpy array or an Arrow chunked array
     matrix: Callable[[str], Any]  # a numpy array, or Stored
     table: bool = False  # columns of one length, so that a file without a matrix may spread it over its columns
+    held: bool = False  # all of it is in memory as long as these are
+
+    def only(self, names: Collection[str]) -> Columns:
+        """Where all is in memory, what lets go of it but for the columns `names`, which alone can be taken."""
+        if not self.held:
+            return self
+        kept = {name: self.take(name) for name in self.names if name in names}
+        return replace(self, take=kept.__getitem__, matrix=kept.__getitem__)
 
     @property
     def listed(self) -> str:

@@ -93,7 +93,7 @@ def from_table(path: Path, table: pa.Table) -> Columns:
     def matrix(name: str) -> np.ndarray:
         return from_lists(path, name, table.column(name))
 
-    return Columns(path, tuple(table.column_names), table.column, matrix, table=True)
+    return Columns(path, tuple(table.column_names), table.column, matrix, table=True, held=True)
 
 
 def _whole_numbers(lines: list[str]) -> list[int] | None:
