@@ -355,6 +355,15 @@ def test_contradictions_are_named_and_nothing_is_written(
     assert not out.exists()
 
 
+def test_counts_contradict_each_other_too(copied: Train, trained: Train, tmp_path: Path) -> None:
+    folder = copied(0, 1)
+    group = group_of(folder, "contrastive")
+    records = read_ending(group / "runs.json").records
+    reseal(group, [replace(one, terms=2 * one.terms) for one in records])
+    with pytest.raises(IncomparableRuns, match=r"2 runs contradict each other: .* differ in terms \("):
+        losscope.merge([trained(0, 1), folder], tmp_path / "out")
+
+
 def test_what_differs_by_less_than_the_tolerance_of_verify_is_one_run(
     copied: Train, trained: Train, tmp_path: Path
 ) -> None:

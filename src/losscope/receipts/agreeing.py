@@ -9,7 +9,7 @@ from typing import Any
 from losscope.errors import IncomparableRuns, InvalidStudy
 from losscope.receipts.comparing import Difference, compare
 from losscope.receipts.environments import recorded_environments, same_machine
-from losscope.receipts.recorded import TABLES, RecordedRun
+from losscope.receipts.recorded import TABLES, RecordedRun, counts, rows
 from losscope.study import Study
 
 LISTED = 5
@@ -83,7 +83,7 @@ def contradictions(of_folders: Mapping[Path, Sequence[RecordedRun]]) -> list[str
 def _differences(ours: RecordedRun, theirs: RecordedRun, here: _Cell, there: _Cell) -> list[Difference]:
     """The diagnostics in which two records of a run differ, judged by each side's record of the cell, filled up with
     what only the other one has; none where they are the same, bit by bit or within tolerance."""
-    if all(_bytes(ours.group / name) == _bytes(theirs.group / name) for name in TABLES.values()):
+    if _same_rows(ours, theirs):
         return []
     environments, others = (recorded_environments(run.group, {}) for run in (ours, theirs))
     same = bool(environments and others) and all(same_machine(environments, one) for one in others)
@@ -93,6 +93,19 @@ def _differences(ours: RecordedRun, theirs: RecordedRun, here: _Cell, there: _Ce
     )
     worst = {(one.kind, one.split, one.diagnostic): one for one in reversed(either) if one.verdict == "different"}
     return list(worst.values())
+
+
+def _same_rows(ours: RecordedRun, theirs: RecordedRun) -> bool:
+    """Whether two records of a run say the same, row after row; much faster than to say how they differ."""
+    if ours.record.status != theirs.record.status or not counts(ours).equals(counts(theirs)):
+        return False
+    if all(_bytes(ours.group / name) == _bytes(theirs.group / name) for name in TABLES.values()):
+        return True
+    both = ((kind, rows([ours], kind), rows([theirs], kind)) for kind in TABLES)
+    return all(
+        here.equals(there) or (kind == "plane" and not (here.num_rows and there.num_rows))  # of first runs only
+        for kind, here, there in both
+    )
 
 
 def _most(differing: Sequence[Difference]) -> str:
