@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from losscope.evaluation import LabelSets, evaluate, floors, standings, tallies
+from losscope.errors import InvalidInput
+from losscope.evaluation import LabelSets, evaluate, floors, pieces, standings, tallies
 from losscope.evaluation.pieces import evaluate_pieces
 
 KS = (1, 3, 10)
@@ -39,7 +40,7 @@ def assert_same(found: Any, expected: Any) -> None:
     for name, value in expected.each.items():
         for k, one in value.items() if isinstance(value, dict) else [(None, value)]:
             other = found.each[name] if k is None else found.each[name][k]
-            torch.testing.assert_close(other, one, rtol=1e-14, atol=1e-14, msg=f"{name} {k}")
+            assert torch.equal(other, one), (name, k)
 
 
 @pytest.mark.parametrize("similarity", ["cosine", "euclidean", "inner_product"])
@@ -114,3 +115,56 @@ def test_levels_are_those_of_one_pass_in_any_dimension(dim: int) -> None:
     rows = torch.arange(len(z))
     found = evaluate_pieces(z, labels, z, labels, cuts(len(z), 4, 3), ks=KS, query_rows=rows)
     assert_same(found, evaluate(z, labels, ks=KS))
+
+
+def test_progress_ends_with_the_last_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    z, labels = scene()
+    monkeypatch.setattr(floors, "_level", lambda tile, depth, offered: tile.amax(1).div(2.0**-20).round())  # too high
+    monkeypatch.setattr(pieces, "TOGETHER", 100)
+    seen: list[int] = []
+    found = evaluate_pieces(z, labels, z, labels, cuts(len(z), 4, 3), query_rows=torch.arange(len(z)),
+                            progress=lambda done, _: seen.append(done))  # fmt: skip
+    assert seen == sorted(seen)
+    assert seen.index(len(found.queries)) == len(seen) - 1
+
+
+def test_classes_of_any_numbers() -> None:
+    z, labels = scene()
+    given = torch.where(labels < 0, -1, torch.tensor([-(2**62), -7, 2**45, *range(2**62, 2**62 + 10)])[labels])
+    rows = torch.arange(0, len(z), 3)
+    found = evaluate_pieces(z[rows], given[rows], z, given, cuts(len(z), 3, 1), ks=KS, query_rows=rows)
+    expected = evaluate(z[rows], given[rows], z, given, ks=KS, query_rows=rows)
+    assert_same(found, expected)
+    assert torch.equal(found.classes, expected.classes)
+    strangers = torch.where(rows % 2 == 0, given[rows], 12345)
+    found = evaluate_pieces(z[rows], strangers, z, given, cuts(len(z), 3, 1), ks=KS)
+    assert_same(found, evaluate(z[rows], strangers, z, given, ks=KS))
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"query_labels": torch.arange(20) + 50}, "none of 20 queries has a relevant item among 20 rows"),
+        ({"query_labels": torch.full((20,), -1), "gallery_labels": torch.full((20,), -1)}, "none of 20 queries"),
+        ({"queries": torch.full((20, 4), torch.nan)}, "queries hold NaN or infinite values in 20 of 20 rows"),
+        ({"queries": torch.ones(20, 5)}, r"queries \(20, 5\) and a gallery \(20, 4\)"),
+        ({"gallery": torch.ones(0, 4)}, r"a gallery \(0, 4\); expected at least one row"),
+        ({"query_labels": torch.zeros(20)}, "labels are a tensor .*float32; expected integers"),
+        ({"gallery_labels": torch.zeros(19, dtype=torch.int64)}, r"gallery labels are a tensor \(19,\)"),
+        ({"gallery_labels": LabelSets.of([[1]] * 20)}, "one of queries and gallery has classes, the other label sets"),
+        ({"query_rows": torch.arange(20) + 1}, "query_rows from 1 to 20; expected rows 0 to 19"),
+        ({"ks": ()}, r"ks = \[\]"),
+        ({"pieces": []}, "pieces that end at row 0 of a gallery of 20 rows; expected each row in one piece"),
+        ({"pieces": [(12, 20), (0, 10)]}, "a piece from row 12 to 20 where the ones before it end at row 10"),
+        ({"pieces": [(0, 12), (10, 20)]}, "a piece from row 10 to 20 where the ones before it end at row 12"),
+        ({"pieces": [(0, 10), (10, 5)]}, "a piece from row 10 to 5 where"),
+        ({"pieces": [(0, 10), (10, 19)]}, "pieces that end at row 19"),
+        ({"pieces": [(0, 10), (10, 21)]}, "pieces that end at row 21"),
+    ],
+)
+def test_bad_input(changed: dict[str, Any], words: str) -> None:
+    labels = torch.arange(20) % 4
+    given = {"queries": torch.randn(20, 4), "query_labels": labels, "gallery": torch.randn(20, 4)}
+    given |= {"gallery_labels": labels, "pieces": [(0, 10), (10, 20)]}
+    with pytest.raises(InvalidInput, match=words):
+        evaluate_pieces(**given | changed)

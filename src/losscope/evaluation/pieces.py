@@ -15,8 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from losscope.errors import InvalidInput
+from losscope.evaluation.admitting import admitted, check_pieces, coded
 from losscope.evaluation.counting import count_before, count_piece, tensor
-from losscope.evaluation.evaluator import Evaluation, by_class, means_of
+from losscope.evaluation.evaluator import Evaluation, _checked_ks, by_class, means_of
 from losscope.evaluation.first_hit import FirstHits
 from losscope.evaluation.floors import floors_of
 from losscope.evaluation.labels import Labels, LabelSets, Relevance
@@ -50,15 +52,24 @@ def evaluate_pieces(
 ) -> Evaluation:
     """All measures of the queries (n, dim) on a `gallery` (m, dim) that is read slice by slice, an array or like one.
 
-    Labels are classes from 0 on, -1 for none, or LabelSets; `pieces` are first and last rows of the gallery, which
+    Labels are classes, -1 for none, or LabelSets; `pieces` are the first row and the row beyond the last of each piece of the gallery, which
     `run` works on, cut out of it by its `part` where it has one. `query_rows` as in `evaluate`, and so is what is found. `frame` is that of
-    the whole space, found here if it is not given. Rows are finite, as whoever opened them has checked.
+    the whole space, found here if it is not given. The gallery's rows are finite, as whoever opened them has checked.
+
+    Raises InvalidInput as `evaluate` does, and for pieces that leave rows out or hold them twice; UnknownName.
     """
-    place = torch.device(device)
+    ks = _checked_ks(ks)
+    query_labels, gallery_labels = admitted(queries, query_labels, gallery, gallery_labels, query_rows)
+    check_pieces(pieces, len(gallery))
+    given, place = query_labels, torch.device(device)
+    query_labels, gallery_labels = coded(query_labels, gallery_labels)
     with exact_products(place), torch.no_grad():
         frame = frame or whole_frame(gallery, similarity, None if query_rows is not None else queries)
         wanted = Relevance(query_labels, gallery_labels, query_rows).count
         kept = (wanted > 0).nonzero().squeeze(1)
+        if not len(kept):
+            raise InvalidInput(f"none of {len(queries)} queries has a relevant item among {len(gallery)} rows of the gallery; "
+                               "expected at least one query with a class (a label other than -1) that the gallery has too")  # fmt: skip
         depth = wanted[kept].clamp_min(max(ks))
         sets = isinstance(query_labels, LabelSets)
         labels = query_labels.take(kept) if isinstance(query_labels, LabelSets) else query_labels[kept]
@@ -74,10 +85,10 @@ def evaluate_pieces(
             some = slice(start, start + size)
             parts.append(each.scores(asked.of(start, start + size), wanted[kept[some]], ks, progress))
     scores = joined(parts)
-    found_classes, class_queries, of_classes = by_class(scores, query_labels, kept)
+    found_classes, class_queries, of_classes = by_class(scores, given, kept)
     return Evaluation(
         n=len(queries), gallery=len(gallery_labels), excluded=len(queries) - len(kept), similarity=similarity,
-        ks=tuple(ks), queries=kept, means=means_of(scores), each=scores, classes=found_classes,
+        ks=ks, queries=kept, means=means_of(scores), each=scores, classes=found_classes,
         class_queries=class_queries, of_classes=of_classes,
     )  # fmt: skip
 
@@ -127,10 +138,10 @@ class _Counted:
         standings = Standings(asked)
         for place, state in self.run(count_piece, ((asked, *given) for given in self._given())):
             standings.merge(state)
-            start, stop = self.pieces[place]
-            self.done += len(asked) * (stop - start)
-            if progress is not None:
-                progress(min(self.total, self.done // self.rows), self.total)
+            if progress is not None:  # None: these queries were counted already
+                start, stop = self.pieces[place]
+                self.done += len(asked) * (stop - start)
+                progress(self.done // self.rows, self.total)
         return standings
 
     def _reciprocal_ranks(self, asked: Asked, best: Tensor) -> Tensor:
