@@ -33,6 +33,16 @@ class Batch(NamedTuple):
         """All rows (samples, dim), without a graph."""
         return flat([part.detach() for part in self.parts])
 
+    @property
+    def kept(self) -> Batch:
+        """The same without a graph, and without what its parts may be slices of."""
+        return self._replace(parts=tuple(own(part.detach()) for part in self.parts))
+
+
+def own(rows: Tensor) -> Tensor:
+    """The same values; where they are a slice of a larger tensor, which they would keep, in memory of their own."""
+    return rows.clone() if rows.untyped_storage().nbytes() > rows.numel() * rows.element_size() else rows
+
 
 def flat(parts: Sequence[Tensor]) -> Tensor:
     """The rows of several tensors with one last axis, below one another."""
@@ -59,16 +69,16 @@ def batch_of(arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Batch:
 
 
 def labels_of(parts: Sequence[Tensor], labels: Tensor | None) -> Tensor | None:
-    """A label (rows of all parts,) for each row; None for pairs with a target."""
+    """A label (rows of all parts,) for each row, in memory of its own; None for pairs with a target."""
     device = parts[0].device
     counts = [part.shape[0] for part in parts]
     if labels is not None:
         if len(parts) == 1 and labels.shape[0] == counts[0]:
-            given = labels.to(device, torch.int64)
+            given = labels.to(device, torch.int64, copy=True)
             views = parts[0].shape[1] if parts[0].ndim == 3 else 1
             return given.repeat_interleave(views)
         if labels.shape[0] == sum(counts):
-            return labels.to(device, torch.int64)
+            return labels.to(device, torch.int64, copy=True)
         return None
     if len(parts) == 1:
         if parts[0].ndim == 2:

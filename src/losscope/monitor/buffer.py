@@ -1,6 +1,7 @@
 """Steps wait here until there are enough of them: measured together, a step costs a fraction of what it costs alone.
 
-A step is kept as the tensors that the training loop made anyway, without their graph; of most steps the loss alone.
+A step is kept as the tensors that the training loop made anyway, without their graph and without what they are slices
+of; of most steps the loss alone, as a number of its own, since loops change losses in place.
 Nothing is read from a device before the buffer is emptied.
 """
 
@@ -49,7 +50,8 @@ class Step:
     @property
     def bytes(self) -> int:
         """Memory that the step holds on to."""
-        return sum(one.numel() * one.element_size() for one in (self.embeddings, self.gradient) if one is not None)
+        parts = (self.embeddings, self.gradient, self.labels, self.loss)
+        return sum(one.untyped_storage().nbytes() for one in parts if one is not None)
 
 
 class Buffer:

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from losscope.monitor.batch import Batch, flat
+from losscope.monitor.batch import Batch, flat, own
 from losscope.monitor.gathering import Gathering, Rows
 from losscope.monitor.terms import Scalars
 
 
 class Glance:
-    """A call of which the loss is all that is kept, and whether backward came: `came` is appended to as it does."""
+    """A call of which the loss is all that is kept, and whether backward came: `came` is appended to as it does, by the
+    `hook`."""
 
-    __slots__ = ("came", "loss", "samples")
+    __slots__ = ("came", "hook", "loss", "samples")
 
     def __init__(self, samples: int, loss: Tensor | None = None) -> None:
         self.samples = samples
         self.loss = loss  # () without a graph
         self.came: list[object] = []
+        self.hook: Any = None
 
     def see(self, gradient: object) -> None:
         """Backward has come by; the gradient is not kept."""
@@ -30,6 +33,11 @@ class Glance:
     def is_complete(self) -> bool:
         """Whether backward has come by."""
         return bool(self.came)
+
+    def remove(self) -> None:
+        """Take the hook away."""
+        if self.hook is not None:
+            self.hook.remove()
 
 
 class Call:
@@ -42,7 +50,7 @@ class Call:
     def __init__(
         self, batch: Batch, unscaled: Callable[[Tensor], Tensor] | None, gathering: Gathering | None = None
     ) -> None:
-        self.batch = batch
+        self.batch = batch.kept
         self.loss: Tensor | None = None
         self.scalars: Scalars = {}
         self.samples = sum(part.numel() // part.shape[-1] for part in batch.parts)
@@ -50,9 +58,11 @@ class Call:
         self._unscaled, self._gathering = unscaled, gathering
         self._gradients: list[Tensor | None] = [None] * len(batch.parts)
         self._rows: Rows | None = None  # of all processes
-        for place, part in enumerate(batch.parts):
-            if part.requires_grad:
-                part.register_hook(self._keeper(place))  # type: ignore[no-untyped-call]
+        self._hooks = [
+            part.register_hook(self._keeper(place, part.is_leaf))  # type: ignore[no-untyped-call]
+            for place, part in enumerate(batch.parts)
+            if part.requires_grad
+        ]
 
     @property
     def rows(self) -> Rows:
@@ -62,6 +72,11 @@ class Call:
             return self._rows
         return self.batch.embeddings, self._gradient, self.batch.labels
 
+    def remove(self) -> None:
+        """Take the hooks away: embeddings that are parameters outlive a step."""
+        for hook in self._hooks:
+            hook.remove()
+
     def see(self, gradient: Tensor) -> None:
         """Backward was run outside: this is what it brought to the one part."""
         self.is_complete = True
@@ -70,20 +85,24 @@ class Call:
         if self._gathering is not None:
             self._gather()
 
-    def see_nothing(self, gradient: object) -> None:
-        """Backward has come by, and not through the embeddings."""
+    def listen_to(self, loss: Tensor) -> None:
+        """Backward comes by the loss, and not through the embeddings."""
+        self._hooks.append(loss.register_hook(self._see_nothing))  # type: ignore[no-untyped-call]
+
+    def _see_nothing(self, gradient: object) -> None:
         if self._gathering is not None and not self.is_complete:
             self._gather()
         self.is_complete = True
 
-    def _keeper(self, place: int) -> Callable[[Tensor], None]:
+    def _keeper(self, place: int, is_leaf: bool) -> Callable[[Tensor], None]:
         def keep(gradient: Tensor) -> None:
             if self._gathering is not None and not self.is_complete:  # as DistributedDataParallel ends its backward
                 torch.autograd.Variable._execution_engine.queue_callback(self._gather)
             self.is_complete = True
             if self._unscaled is None:
                 return
-            mine = self._unscaled(gradient.detach())
+            # A leaf's becomes its .grad, which loops clip and set to zero in place.
+            mine = self._unscaled(gradient.clone() if is_leaf else own(gradient.detach()))
             before = self._gradients[place]
             self._gradients[place] = mine if before is None else before + mine
 

@@ -43,7 +43,7 @@ def batch_of_columns(columns: Columns, outputs: Sequence[Tensor], beside: Iterab
     given = next((one for one in beside if isinstance(one, Tensor)), None)
     if given is not None:
         whole = len(columns) == 1 and given.shape == (rows,) and not given.is_floating_point()
-        return Batch(tuple(parts), given.to(parts[0].device, torch.int64) if whole else None)
+        return Batch(tuple(parts), given.to(parts[0].device, torch.int64, copy=True) if whole else None)
     if len(columns) == 1:
         return Batch(tuple(parts), None)
     matched = torch.arange(rows, device=parts[0].device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 import warnings
 from types import TracebackType
 
@@ -11,11 +12,14 @@ class LosscopeWarning(UserWarning):
 
 
 class Guard:
-    """`with guard:` around whatever measures; under `strict` errors pass. At each step `met` is cheaper."""
+    """`with guard:` around whatever measures; under `strict` errors pass. At each step `met` is cheaper.
+
+    A kind of error is its type and the line that raised it: texts have counts in them, which differ at each step.
+    """
 
     def __init__(self, *, strict: bool) -> None:
         self.strict = strict
-        self._said: set[str] = set()
+        self._said: set[object] = set()
 
     def __enter__(self) -> None: ...
 
@@ -31,12 +35,15 @@ class Guard:
         """An error in measuring: raised under `strict`, else said once. To be called where it is caught."""
         if self.strict:
             raise error
-        self.say(f"{type(error).__name__}: {error}")
+        *_, raised = traceback.walk_tb(error.__traceback__)
+        frame, line = raised
+        self.say(f"{type(error).__name__}: {error}", kind=(type(error), frame.f_code.co_filename, line))
 
-    def say(self, what: str) -> None:
-        """Warn, unless the same has been said."""
-        if what not in self._said:
-            self._said.add(what)
+    def say(self, what: str, *, kind: object = None) -> None:
+        """Warn, unless the same kind has been said; of a text without a kind, the same text."""
+        kind = kind or what
+        if kind not in self._said:
+            self._said.add(kind)
             warnings.warn(
                 f"losscope could not measure a step ({what}); training goes on", LosscopeWarning, stacklevel=5
             )

@@ -39,7 +39,7 @@ WATCHED = 128
 """Latest steps that the doctor looks at."""
 
 KEPT = 10_000
-"""Lines that are kept in memory at least, where they are in a record too."""
+"""Lines, and rows, that are kept in memory at least, where they are in a record too."""
 
 
 class Logger(Protocol):
@@ -120,7 +120,7 @@ class Monitor:
         self.loggers, self.scaler = tuple(loggers), scaler
         self.guarded = Guard(strict=strict)
         self.lines: list[Line] = []  # of steps, as written; with a record, the latest KEPT at least
-        self.rows: list[Row] = []  # of epochs, as written
+        self.rows: list[Row] = []  # of epochs, as written; with a record, the latest KEPT at least
         self.findings: list[Finding] = []  # of the doctor, each code once, as last found
         self.count, self.epochs = 0, 0  # steps seen, epochs ended
         self._steps, self._batch, self._terms, self._full = steps, batch, terms, full
@@ -180,7 +180,9 @@ class Monitor:
         return [one for one in parameters if id(one) not in own]
 
     def expect(self, call: Call | Glance | None) -> None:
-        """A criterion was called; its gradient comes with backward."""
+        """A criterion was called; its gradient comes with backward. A call before it that waits is dropped."""
+        if self._call is not None:
+            self._call.remove()
         self._call = call
 
     @property
@@ -207,7 +209,7 @@ class Monitor:
             if parameters is not None and self.measures:
                 self._measure_parameters(parameters)
             if embeddings is not None:
-                self._call = self._called(embeddings, labels, loss)
+                self.expect(self._called(embeddings, labels, loss))
             self.settle()
 
     def watch(self, embeddings: Tensor, labels: Tensor | None = None, *, loss: Tensor | None = None) -> None:
@@ -223,9 +225,9 @@ class Monitor:
                 call = Call(batch, self.unscaling(embeddings), self.gathering)
             else:
                 call = Glance(embeddings.numel() // embeddings.shape[-1])
-                embeddings.register_hook(call.see)  # type: ignore[no-untyped-call]
-            call.loss = loss.detach().reshape(()) if loss is not None else None
-            self._call = call
+                call.hook = embeddings.register_hook(call.see)  # type: ignore[no-untyped-call]
+            call.loss = loss.detach().clone().reshape(()) if loss is not None else None
+            self.expect(call)
 
     def note(self, **values: float) -> None:
         """Scalars that a trainer measured itself of the step whose backward is done, such as `gradient_norm`. Once the
@@ -239,6 +241,7 @@ class Monitor:
         if call is None:
             return
         self._call = None
+        call.remove()
         if not call.is_complete:
             return
         self._samples += call.samples
@@ -272,16 +275,23 @@ class Monitor:
             told = "step %d: the loss or its gradient is not finite"
             logging.getLogger("losscope").warning(told, self._series.diverged_at)
         self.lines += lines
-        self._write(self.epochs + 1, (), lines)
-        for line in lines if self.loggers else ():
-            values = {name: one[0] for name, one in line.items() if isinstance(one, list) and math.isfinite(one[0])}
-            for logger in self.loggers:
-                logger.log(values, line["step"])
-        if self._doctor:
-            criterion = next((one.criterion for one in self._taps if isinstance(one, Tap)), None)
-            self._tell(watch(self.lines[-WATCHED:], criterion, scaled=bool(self.scaler)))
         if self._record is not None and len(self.lines) > 2 * KEPT:
             del self.lines[:-KEPT]
+        with self.guarded:
+            if self._doctor:
+                criterion = next((one.criterion for one in self._taps if isinstance(one, Tap)), None)
+                self._tell(watch(self.lines[-WATCHED:], criterion, scaled=bool(self.scaler)))
+        with self.guarded:
+            self._write(self.epochs + 1, (), lines)
+        if self.loggers:
+            self._log([(line["step"], _finite(line)) for line in lines])
+
+    def _log(self, told: Iterable[tuple[int, Mapping[str, float]]]) -> None:
+        """Values of steps, to every logger: one that fails keeps nothing from the others."""
+        for logger in self.loggers:
+            with self.guarded:
+                for step, values in told:
+                    logger.log(values, step)
 
     def epoch(self, embeddings: Any = None, labels: Any = None, *, split: str = "heldout") -> dict[str, float]:
         """End of an epoch, with embeddings (samples, dim) and labels (samples,) of a split; before the first step it
@@ -301,31 +311,43 @@ class Monitor:
                 rows += measured
                 found = {name: value for *_, name, item, value in measured if item is None and value is not None}
         self.epochs, self._ended_at = ended, self.count
+        if self._record is not None and len(self.rows) > KEPT:
+            del self.rows[:-KEPT]
         self.rows += rows
         with self.guarded:
             self._write(ended, rows)
-            for logger in self.loggers if found else ():
-                logger.log({f"{split}/{name}": value for name, value in found.items()}, self.count)
+        if found:
+            self._log([(self.count, {f"{split}/{name}": value for name, value in found.items()})])
         return found
 
     def close(self) -> None:
-        """Measure what waits, take all hooks away, end the record. Twice is once."""
+        """Measure what waits, take all hooks away, end the record. Twice is once; whatever fails, the hooks are gone."""
+        self._close(broken_off=False)
+
+    def _close(self, *, broken_off: bool) -> None:
         if self._closed:
             return
-        with self.guarded:
-            self.settle()
-            self.flush()
-            if self._series.has_means:
-                self.epoch()
         self._closed = True
-        self._look_ahead()
-        for watching in self._taps:
-            watching.remove()
-        if not self.count and any(isinstance(one, Tap) and one.is_called for one in self._taps):
+        try:
+            with self.guarded:
+                self.settle()
+                self.flush()
+                if self._series.has_means:
+                    self.epoch()
+        finally:
+            self._look_ahead()
+            self.expect(None)
+            for watching in self._taps:
+                watching.remove()
+            self._finish()
+        unseen = not self.count and any(isinstance(one, Tap) and one.is_called for one in self._taps)
+        if unseen and not broken_off:
             self.guarded.say(
                 "the criterion was called and no backward came through it: tap the one whose loss is trained, before it is "
                 "wrapped or replaced"
             )
+
+    def _finish(self) -> None:
         if self._record is not None:
             with self.guarded:
                 self._record.finish(
@@ -342,7 +364,12 @@ class Monitor:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        try:
+            self._close(broken_off=error is not None)
+        except Exception as met:  # under `strict`; the error of who trains goes before
+            if error is None:
+                raise
+            error.add_note(f"Nor could the monitor be closed in order ({type(met).__name__}: {met}).")
 
     # Resuming.
 
@@ -409,7 +436,7 @@ class Monitor:
         else:
             call = Glance(points.numel() // points.shape[-1])
         call.see(embeddings.grad.detach())
-        call.loss = loss.detach().reshape(()) if loss is not None else None
+        call.loss = loss.detach().clone().reshape(()) if loss is not None else None
         return call
 
     def _before_update(self, optimizer: torch.optim.Optimizer, arguments: Any, keywords: Any) -> None:
@@ -454,6 +481,10 @@ class Monitor:
             logging.getLogger("losscope").log(level, "%s", one)
         if self._record is not None and len(self.findings) > len(known):
             self._record.say(self.findings)
+
+
+def _finite(line: Line) -> dict[str, float]:
+    return {name: one[0] for name, one in line.items() if isinstance(one, list) and math.isfinite(one[0])}
 
 
 def _name(criterion: object) -> str:

@@ -61,6 +61,12 @@ class Tap:
             hook.remove()
         if self._catcher is not None:
             self._catcher.remove()
+        self._drop_call()
+
+    def _drop_call(self) -> None:
+        if self._call is not None:
+            self._call.remove()
+            self._call = None
 
     def wrapped(self) -> Callable[..., Any]:
         """A plain function that does what the criterion does, watched."""
@@ -84,6 +90,7 @@ class Tap:
         monitor = self.monitor
         try:
             monitor.settle()
+            self._drop_call()  # of a call that failed
             if self._encodes_itself and columns_of(arguments) is not None:
                 self._encoded = []
             elif monitor.measures:
@@ -119,7 +126,7 @@ class Tap:
 
     def _complete(self, call: Call, arguments: tuple[Any, ...], keywords: Mapping[str, Any], loss: Any) -> None:
         if isinstance(loss, Tensor) and loss.numel() == 1:
-            call.loss = loss.detach().reshape(())
+            call.loss = loss.detach().clone().reshape(())
         if self.monitor.reads_terms:
             if self._catcher is not None:
                 call.scalars |= self._catcher.take()
@@ -142,7 +149,7 @@ class Tap:
         if not isinstance(loss, Tensor) or not loss.requires_grad:
             return None
         call = Call(batch, None, self.monitor.gathering)  # the cached ones: texts are encoded again within backward
-        loss.register_hook(call.see_nothing)  # type: ignore[no-untyped-call]
+        call.listen_to(loss)
         return call
 
     def _watched(self, batch: Batch) -> Call | None:
@@ -188,11 +195,12 @@ def _glanced(given: Iterable[Any], loss: Any) -> Glance | None:
     if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.requires_grad:
         glance = Glance(samples)
         if point is not None:
-            point.register_hook(glance.see)  # type: ignore[no-untyped-call]
+            glance.hook = point.register_hook(glance.see)  # type: ignore[no-untyped-call]
         return glance
-    glance = Glance(samples, loss.detach() if loss.dim() == 0 else loss.detach().reshape(()))
+    value = loss.detach().clone()
+    glance = Glance(samples, value if value.dim() == 0 else value.reshape(()))
     if loss.grad_fn is not None:
-        loss.grad_fn.register_prehook(glance.came.append)  # cheaper than a hook on a tensor; what comes is a number
+        glance.hook = loss.grad_fn.register_prehook(glance.came.append)  # cheaper than a tensor's; a number comes
     else:
-        loss.register_hook(glance.see)  # type: ignore[no-untyped-call]
+        glance.hook = loss.register_hook(glance.see)  # type: ignore[no-untyped-call]
     return glance
