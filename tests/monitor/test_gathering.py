@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 from multiprocessing import get_context
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from losscope.monitor.buffer import Step
 from losscope.monitor.measuring import scalars
 
 STEPS, SIZES = 5, (6, 4)  # rows of the two processes
+WAIT = 300  # seconds, on a machine that has much else to do
 RANDOM = torch.Generator().manual_seed(0)
 INPUTS, LABELS = (
     torch.randn(STEPS, sum(SIZES), 5, generator=RANDOM),
@@ -67,7 +69,7 @@ def train(
 def child(rank: int, folder: str, pairs: bool) -> None:
     torch.set_num_threads(1)
     store = distributed.FileStore(f"{folder}/store", 2)
-    distributed.init_process_group("gloo", store=store, rank=rank, world_size=2, timeout=timedelta(seconds=60))
+    distributed.init_process_group("gloo", store=store, rank=rank, world_size=2, timeout=timedelta(seconds=WAIT))
     _, alone, _ = train(rank, Path(folder), watched=False, pairs=pairs)
     monitor, state, seen = train(rank, Path(folder) / "run", watched=True, pairs=pairs)
     assert monitor is not None
@@ -82,9 +84,18 @@ def run(folder: Path, *, pairs: bool) -> list[dict[str, Any]]:
     processes = [context.Process(target=child, args=(rank, str(folder), pairs)) for rank in range(2)]
     for one in processes:
         one.start()
-    for one in processes:
-        one.join(120)
-    assert [one.exitcode for one in processes] == [0, 0]
+    waiting: dict[Any, Any] = {one.sentinel: one for one in processes}
+    try:
+        while waiting:
+            ended = wait(waiting, WAIT)
+            assert ended, "processes hang"
+            for one in [waiting.pop(sentinel) for sentinel in ended]:
+                one.join()
+                assert one.exitcode == 0  # nor is the other one waited for
+    finally:
+        for one in processes:
+            one.kill()
+            one.join()
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 
