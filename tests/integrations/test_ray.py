@@ -9,11 +9,14 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from losscope.errors import MissingDependency
+from losscope.errors import InvalidInput, MissingDependency
+from losscope.files import lock as locks
 from losscope.integrations import ray as door
 
 SCRIPT = """
@@ -97,6 +100,36 @@ def test_a_session_runs_tasks_and_leaves_nothing(tmp_path: Path) -> None:
     assert told["changed"] == []
     assert list(home.iterdir()) == []
     assert "Traceback" not in ended.stderr
+
+
+def test_tasks_that_find_no_room_are_told_and_a_cluster_may_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    machines = [
+        {"Alive": True, "Resources": {"CPU": 8.0}},
+        {"Alive": True, "Resources": {"CPU": 2.0, "GPU": 1.0}},
+        {"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0}},
+    ]
+    monkeypatch.setattr(door, "_ray", lambda: SimpleNamespace(nodes=lambda: machines))
+    for cpus, gpus in ((8, 0), (2, 1), (0.5, 0.25)):
+        door._check_room(cpus, gpus)
+    with pytest.warns(UserWarning, match="4 CPUs and 1 GPUs, .*there: 8 CPUs and 0 GPUs; 2 CPUs and 1 GPUs.*waiting"):
+        door._check_room(4, 1)
+    monkeypatch.setattr(door, "_fixed", True)
+    with pytest.raises(InvalidInput, match="ask for less"):
+        door._check_room(4, 1)
+
+
+def test_without_locks_a_folder_that_may_be_in_use_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(door, "LONGEST_FOLDER", 1000)
+    live = tmp_path / f"{door.FOLDER}live"
+    live.mkdir()
+    (live / door.LOCK).touch()
+    with monkeypatch.context() as patch:
+        patch.setattr(locks, "fcntl", None)
+        with door._own_folder():
+            assert live.exists()
+    with door._own_folder():
+        assert live.exists() == (locks.fcntl is None)
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

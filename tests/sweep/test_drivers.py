@@ -161,7 +161,7 @@ def test_two_command_lines_on_one_folder(tmp_path: Path) -> None:
 def test_an_interrupted_and_a_lost_driver_leave_all_resumable(tmp_path: Path, how: int) -> None:
     """A killed one leaves its processes behind: they end when they next have something to tell, and whoever repeats the
     command before that waits for them group by group."""
-    given = ("study", study_file(tmp_path, 30), "--out", tmp_path / "out", "--jobs", 2, "--json")
+    given = ("study", study_file(tmp_path, 100), "--out", tmp_path / "out", "--jobs", 2, "--json")
     driver = begin(*given)
     left = until(lambda: trainers(tmp_path / "out"), "training")
     driver.send_signal(how)
@@ -171,8 +171,8 @@ def test_an_interrupted_and_a_lost_driver_leave_all_resumable(tmp_path: Path, ho
     assert (tmp_path / "out" / LOCK).exists() == (how == signal.SIGKILL)
     if how == signal.SIGINT:
         assert not any(name_of(process) for process in left.values())
-    result = losscope.run(small(30), tmp_path / "out", jobs=1)
+    result = losscope.run(small(100), tmp_path / "out", jobs=1)
     assert result.failed == ()
     assert not list(tmp_path.glob("out/groups/*/failed.json"))
-    losscope.run(small(30), tmp_path / "alone", jobs=1)
+    losscope.run(small(100), tmp_path / "alone", jobs=1)
     assert rows(tmp_path / "out") == rows(tmp_path / "alone")

@@ -20,8 +20,8 @@ def test_the_quick_study_is_that_of_local_processes_whatever_is_killed(tmp_path:
     pytest.importorskip("ray")
     home, out = tmp_path / "home", tmp_path / "ray"
     home.mkdir()
-    given = ("study", "quick", "--seeds", 1, "--epochs", 2, "--out", out, "--on", "ray", "--jobs", 2, "--json")
-    first = begin(*given, HOME=str(home))
+    given = ("study", "quick", "--seeds", 1, "--epochs", 2, "--out", out, "--on", "ray", "--json")
+    first = begin(*given, "--jobs", 1, HOME=str(home))
     until(lambda: trainers(out), "training on Ray")
     for process in descendants(first.pid):
         if name_of(process) == "raylet":
@@ -33,7 +33,7 @@ def test_the_quick_study_is_that_of_local_processes_whatever_is_killed(tmp_path:
     assert "Traceback" not in said
     until(lambda: not trainers(out), "the end of what Ray left behind")
 
-    second = begin(*given, HOME=str(home))
+    second = begin(*given, "--jobs", 2, HOME=str(home))
     group, worker = next(iter(until(lambda: trainers(out), "training on Ray again").items()))
     os.kill(worker, signal.SIGKILL)
     told, said = second.communicate(timeout=LONG)

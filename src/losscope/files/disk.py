@@ -1,7 +1,8 @@
 """All that reaches the disk: whole files are written beside their place, synced and moved into it; lines are added.
 
-A file that `write_bytes` or `append` has returned from survives a crash of the machine: its bytes are synced before it
-takes its name, its folder after. The calls of the system are `create`, `write`, `sync`, `rename`, `mkdir`, `unlink` and
+A file that `write_bytes` or `append` has returned from survives a crash of the machine, as far as fsync goes: its bytes
+are synced before it takes its name, its folder after. (On macOS fsync leaves bytes in the drive's own cache, which a loss
+of power can take; what is damaged then is named by its checksum.) The calls of the system are `create`, `write`, `sync`, `rename`, `mkdir`, `unlink` and
 `cut` alone, so a test can fail each of them in turn.
 """
 
