@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from losscope.errors import InvalidInput
-from losscope.evaluation.evaluator import _check_labels_agree, _check_query_rows
+from losscope.evaluation.evaluator import check_labels_agree, check_query_rows
 from losscope.evaluation.labels import Labels, LabelSets, checked_labels
 from losscope.evaluation.points import check_embeddings, check_finite
 from losscope.types import OUTLIER
@@ -29,8 +29,8 @@ def admitted(
         )
     gallery_labels = checked_labels(gallery_labels, len(gallery), "gallery labels")
     if rows is not None:
-        _check_query_rows(rows, queries, gallery)
-    _check_labels_agree(query_labels, gallery_labels, rows)
+        check_query_rows(rows, queries, gallery)
+    check_labels_agree(query_labels, gallery_labels, rows)
     return query_labels, gallery_labels
 
 

@@ -96,11 +96,11 @@ def evaluate(
     Evaluation(4 of 4 queries in a gallery of 4: recall_at_k 1.0000 @1; map_at_r 1.0000)
     """
     names = _checked_measures(measures, sets=isinstance(query_labels, LabelSets))
-    ks = _checked_ks(ks)
+    ks = checked_ks(ks)
     if (gallery is None) != (gallery_labels is None):
         raise InvalidInput("a gallery and its labels; expected both or neither")
     if query_rows is not None:
-        _check_query_rows(query_rows, queries, gallery)
+        check_query_rows(query_rows, queries, gallery)
     if block is not None and block < 1:
         raise InvalidInput(f"block = {block}; expected a number of queries, or None for a choice by bytes")
     check_embeddings(queries, "queries")
@@ -109,7 +109,7 @@ def evaluate(
         check_embeddings(gallery, "gallery")
         assert gallery_labels is not None
         gallery_labels = checked_labels(gallery_labels, len(gallery), "gallery labels")
-        _check_labels_agree(query_labels, gallery_labels, query_rows)
+        check_labels_agree(query_labels, gallery_labels, query_rows)
     if device is not None:
         queries, query_labels = queries.to(device), query_labels.to(torch.device(device))
         if gallery is not None and gallery_labels is not None:
@@ -326,7 +326,7 @@ def _checked_measures(measures: Sequence[str] | Literal["all"], *, sets: bool) -
     return tuple(name for name in MEASURES if name in names)
 
 
-def _check_query_rows(rows: Tensor, queries: Tensor, gallery: Tensor | None) -> None:
+def check_query_rows(rows: Tensor, queries: Tensor, gallery: Tensor | None) -> None:
     if gallery is None:
         raise InvalidInput("query_rows without a gallery; expected the gallery of which the queries are rows")
     if rows.shape != queries.shape[:1] or rows.dtype != torch.int64:
@@ -338,7 +338,7 @@ def _check_query_rows(rows: Tensor, queries: Tensor, gallery: Tensor | None) -> 
                            "of the gallery")  # fmt: skip
 
 
-def _check_labels_agree(queries: Labels, gallery: Labels, rows: Tensor | None) -> None:
+def check_labels_agree(queries: Labels, gallery: Labels, rows: Tensor | None) -> None:
     if isinstance(queries, LabelSets) != isinstance(gallery, LabelSets):
         raise InvalidInput("one of queries and gallery has classes, the other label sets; expected the same kind")
     if rows is None or isinstance(queries, LabelSets) or isinstance(gallery, LabelSets):
@@ -353,7 +353,7 @@ def _check_labels_agree(queries: Labels, gallery: Labels, rows: Tensor | None) -
         )
 
 
-def _checked_ks(ks: Sequence[int]) -> tuple[int, ...]:
+def checked_ks(ks: Sequence[int]) -> tuple[int, ...]:
     if not ks or any(k != int(k) or k < 1 for k in ks):
         raise InvalidInput(f"ks = {list(ks)}; expected whole numbers from 1 on, such as (1, 5, 10)")
     return tuple(sorted({int(k) for k in ks}))

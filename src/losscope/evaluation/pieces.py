@@ -18,7 +18,7 @@ from torch import Tensor
 from losscope.errors import InvalidInput
 from losscope.evaluation.admitting import admitted, check_pieces, coded
 from losscope.evaluation.counting import count_before, count_piece, tensor
-from losscope.evaluation.evaluator import Evaluation, _checked_ks, by_class, means_of
+from losscope.evaluation.evaluator import Evaluation, by_class, checked_ks, means_of
 from losscope.evaluation.first_hit import FirstHits
 from losscope.evaluation.floors import floors_of
 from losscope.evaluation.labels import Labels, LabelSets, Relevance
@@ -58,7 +58,7 @@ def evaluate_pieces(
 
     Raises InvalidInput as `evaluate` does, and for pieces that leave rows out or hold them twice; UnknownName.
     """
-    ks = _checked_ks(ks)
+    ks = checked_ks(ks)
     query_labels, gallery_labels = admitted(queries, query_labels, gallery, gallery_labels, query_rows)
     check_pieces(pieces, len(gallery))
     given, place = query_labels, torch.device(device)

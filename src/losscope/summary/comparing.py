@@ -13,12 +13,12 @@ from losscope.summary.datasets import class_split_of, same_data, split_protocol,
 from losscope.summary.estimating import class_variances, curves, estimates, planes, profiles, series_of
 from losscope.summary.measures import COMPARED
 from losscope.summary.pairing import Side, on_equal_data, population
-from losscope.summary.reading import INPUTS, PER_CLASS, Record, protocols
+from losscope.summary.reading import PER_CLASS, Record, protocols
 from losscope.summary.representing import best_on_validation, nearest_to_defaults
 from losscope.summary.selection import VALIDATION, selections
 from losscope.summary.subjects import FEATURES, INPUT, UNTRAINED, WHITENED, Subject, subjects
 from losscope.summary.types import FITTED, Comparison, Difference, Summary
-from losscope.table import RunRecord
+from losscope.table import INPUTS, RunRecord
 
 EVALUATION_SPLITS = ("heldout", "test", VALIDATION)
 

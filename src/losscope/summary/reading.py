@@ -19,11 +19,9 @@ from losscope import table
 from losscope.errors import InvalidInput
 from losscope.files import read_json
 from losscope.study import Protocol, Study, parse
-from losscope.table import RunRecord
+from losscope.table import INPUTS, RunRecord
 
 PER_CLASS = "intra_class_variance"
-INPUTS = "none"
-"""The loss of rows that measure raw inputs or backbone features."""
 
 
 class Key(NamedTuple):
