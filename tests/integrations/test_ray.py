@@ -21,6 +21,7 @@ from losscope.integrations import ray as door
 
 SCRIPT = """
 import json, os, socket, sys
+from contextlib import suppress
 from pathlib import Path
 import ray  # before the session, as a user's script may
 from losscope.integrations.ray import session, tasks
@@ -35,16 +36,19 @@ def work(index, deaths):
     return index * index, os.environ["OMP_NUM_THREADS"]
 
 def children(parent):
-    found = [int(one) for path in Path(f"/proc/{parent}/task").glob("*/children") for one in path.read_text().split()]
+    found = []
+    with suppress(OSError):  # ended meanwhile
+        for path in Path(f"/proc/{parent}/task").glob("*/children"):
+            found += [int(one) for one in path.read_text().split()]
     return [*found, *(one for child in found for one in children(child))]
 
 def listening():
     sockets = set()
-    for path in (path for child in children(os.getpid()) for path in Path(f"/proc/{child}/fd").iterdir()):
-        try:
-            sockets.add(os.readlink(path))
-        except OSError:  # closed meanwhile
-            pass
+    for child in children(os.getpid()):
+        with suppress(OSError):  # ended meanwhile
+            for path in Path(f"/proc/{child}/fd").iterdir():
+                with suppress(OSError):  # closed meanwhile
+                    sockets.add(os.readlink(path))
     lines = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()]
     return {words[1] for words in lines if words[3] == "0A" and f"socket:[{words[9]}]" in sockets}
 

@@ -75,6 +75,7 @@ def begin(*arguments: object, **environment: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
         env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
     )
     atexit.register(end, process)

@@ -161,7 +161,7 @@ TRAINS = """
 import sys, time
 from pathlib import Path
 sys.path[:0] = sys.argv[2:]
-from test_trainers import Place, planned, run_cell
+from test_two_trainers import Place, planned, run_cell
 def stuck(name, done, total):
     if done == 2:
         time.sleep(100)
