@@ -27,7 +27,7 @@ from benchmarks.rows import Row, divided, finish, row
 from losscope.integrations.ray import session, tasks
 from losscope.study import Study
 
-CELLS, EPOCHS, WORKERS, NO_OPS = 6, 50, 2, 200
+CELLS, EPOCHS, WORKERS, NO_OPS = 6, 200, 2, 200
 
 
 def study(cells: int, epochs: int) -> Study:
