@@ -113,9 +113,9 @@ class Protocol(Frozen):
     labels          what training is told (measuring is not): "given"; "clean", those of the split `train_clean`; "noisy",
                     each replaced with probability 0.1 by a class drawn uniformly; "shuffled", in random order: what a
                     loss does to a geometry without any classes
-    evaluate_every  epochs between evaluations by Recall@K and on the probe; with it, the training split's geometry, the
-                    loss on probe batches, variances of single classes and ranks are measured then only. MAP@R,
-                    R-precision, each query's result and the classifiers follow `evaluate_at`, the first epoch and the last
+    evaluate_every  epochs between evaluations by retrieval and on the probe; with it, the training split's geometry, the
+                    loss on probe batches, variances of single classes and ranks are measured then only. Each query's
+                    result and the classifiers follow `evaluate_at`, the first epoch and the last
     chunk           how many runs are trained in one stack (a matter of speed: the results are the same)
     """
 
@@ -149,12 +149,12 @@ class Protocol(Frozen):
         return not self.loss or loss.name in self.loss or loss.title in self.loss
 
     def evaluates(self, epoch: int) -> bool:
-        """Whether Recall@K, the probe and the geometry of every split are measured at the end of an epoch."""
+        """Whether retrieval, the probe and the geometry of every split are measured at the end of an epoch."""
         regular = self.evaluate_every is not None and epoch % self.evaluate_every == 0
         return self.evaluates_in_full(epoch) or regular
 
     def evaluates_in_full(self, epoch: int) -> bool:
-        """Whether also what takes long is: MAP@R and R-precision, each query's result, the classifiers."""
+        """Whether also what takes long or much room is: the classifiers and each query's result."""
         return epoch in (0, self.epochs, *self.evaluate_at)
 
     def measures(self, epoch: int, split: str) -> bool:

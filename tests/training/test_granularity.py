@@ -19,13 +19,18 @@ from losscope.study import Data, parse
 from losscope.sweep import drive
 from losscope.table import SCHEMA_VERSION, read_measurements
 from losscope.training.granularity import SHARES
-from losscope.training.measure import KS, Embedded, evaluation_rows, geometry_rows, recall_rows
+from losscope.training.measure import KS, Embedded, evaluation_rows, geometry_rows
 from losscope.training.run import Place, build_stack, load_datasets
 from stacks import cell
 
 COARSE = torch.tensor([0, 0, 0, 0, 1, 1, 1, 1, 2, 2]).repeat(2, 1)
 FINE = torch.tensor([3, 3, 4, 4, 5, 5, 6, 6, -1, -1]).repeat(2, 1)
-RETRIEVED = {("fine_recall_at_k", k) for k in KS} | {("fine_recall_at_k_within_coarse", k) for k in KS}
+RETRIEVED = {
+    ("r_precision", None),
+    ("map_at_r", None),
+    ("fine_map_at_r", None),
+    *((name, k) for name in ("recall_at_k", "fine_recall_at_k", "fine_recall_at_k_within_coarse") for k in KS),
+}
 
 STUDY = {
     "name": "small",
@@ -45,10 +50,6 @@ def found(rows: Any, run: int) -> dict[tuple[str, int | None], float]:
     return {(name, item): value for index, _, _, name, item, value in rows if index == run}
 
 
-def nowhere(*_: Any) -> None:
-    pass
-
-
 def test_geometry_has_the_shares() -> None:
     given = embedded()
     rows = list(geometry_rows("train", 3, given))
@@ -64,8 +65,8 @@ def test_geometry_has_the_shares() -> None:
 def test_retrieval_has_fine_labels() -> None:
     given = embedded()
     splits = {"train": given, "test": given}
-    full = list(evaluation_rows(splits, 5, shares_classes=True, keep=nowhere))
-    few = list(recall_rows(splits, 5))
+    full = list(evaluation_rows(splits, 5, classify=True))
+    few = list(evaluation_rows(splits, 5))
     assert {row[1] for row in full + few} == {"test"}
     for run in range(2):
         z, values = given.embeddings[run], found(full, run)
@@ -74,8 +75,9 @@ def test_retrieval_has_fine_labels() -> None:
         assert values["fine_map_at_r", None] == expected.map_at_r
         within = recall_within(z, COARSE[run], FINE[run], KS)
         assert {k: values["fine_recall_at_k_within_coarse", k] for k in KS} == within
-        assert {name for name, _ in found(few, run)} == {"recall_at_k", *(name for name, _ in RETRIEVED)}
-        for place in RETRIEVED:
+        assert not {name for name, _ in found(few, run)} & {"knn_accuracy", "linear_probe_accuracy"}
+        assert found(few, run).keys() >= RETRIEVED
+        for place in found(few, run):
             assert found(few, run)[place] == pytest.approx(values[place], rel=1e-6)
 
 
@@ -83,8 +85,7 @@ def test_without_fine_labels_there_are_no_such_rows() -> None:
     given = {"train": embedded(None), "test": embedded(None)}
     rows = [
         *geometry_rows("test", 0, given["test"]),
-        *evaluation_rows(given, 0, shares_classes=True, keep=nowhere),
-        *recall_rows(given, 0),
+        *evaluation_rows(given, 0, classify=True),
     ]
     assert rows
     assert not [row for row in rows if "fine" in row[3] or "coarse" in row[3]]
@@ -93,7 +94,7 @@ def test_without_fine_labels_there_are_no_such_rows() -> None:
 def test_fine_labels_without_a_pair_give_no_retrieval() -> None:
     alone = torch.tensor([3, 4, 5, 6, -1, -1, -1, -1, -1, -1]).repeat(2, 1)
     given = {"train": embedded(alone), "test": embedded(alone)}
-    rows = list(evaluation_rows(given, 0, shares_classes=True, keep=nowhere))
+    rows = list(evaluation_rows(given, 0, classify=True))
     assert {row[3] for row in rows} == {
         "recall_at_k",
         "r_precision",
@@ -112,10 +113,9 @@ def test_a_study_writes_them_beside_what_it_always_wrote(tmp_path: Path) -> None
         pc.match_substring_regex(pc.unique(table["diagnostic"]), "fine|coarse"))))  # fmt: skip
     assert set(told["dataset"].to_pylist()) == {"digits/parity"}
     rows = {(row["loss"], row["variant"], row["split"], row["epoch"], row["diagnostic"]) for row in told.to_pylist()}
-    for name in (*SHARES, "fine_recall_at_k", "fine_recall_at_k_within_coarse"):
+    for name in (*SHARES, "fine_recall_at_k", "fine_recall_at_k_within_coarse", "fine_map_at_r"):
         assert ("none", "input", "test", 0, name) in rows
         assert {("contrastive", "", "test", epoch, name) for epoch in range(3)} <= rows
-    assert {epoch for loss, _, _, epoch, name in rows if name == "fine_map_at_r" and loss == "contrastive"} == {0, 2}
     assert {split for *_, split, _, name in rows if name in SHARES} == {"train", "test"}
     usual = {
         name: {row["diagnostic"] for row in table.filter(pc.equal(table["dataset"], name)).to_pylist()}

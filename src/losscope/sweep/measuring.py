@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from losscope.data.dataset import Dataset
 from losscope.study import Protocol
 from losscope.training.loop import Stack
-from losscope.training.measure import Embedded, SplitInputs, evaluation_rows, geometry_rows, recall_rows
+from losscope.training.measure import Embedded, SplitInputs, evaluation_rows, geometry_rows
 from losscope.training.probe import probe_rows
 
 
@@ -24,14 +24,13 @@ def measuring_seconds(trained: Stack, datasets: list[Dataset], protocol: Protoco
     embedding = (time.process_time() - started) / len(trained.parameters)
     samples = {name: len(split) for name, split in datasets[0].splits.items()}
     one = {name: _first(part) for name, part in embedded.items()}
-    shares_classes = datasets[0].shares_classes
     geometry = {
         (name, whole): _seconds(geometry_rows(name, 0, one[name], whole=whole))
         for name in one
         for whole in (False, True)
     }
-    recall = _seconds(recall_rows(one, 0))
-    full = _seconds(evaluation_rows(one, 0, shares_classes=shares_classes, keep=lambda *_: None))
+    retrieval = _seconds(evaluation_rows(one, 0))
+    full = _seconds(evaluation_rows(one, 0, classify=datasets[0].shares_classes))
     probe = _seconds(row for run, probed in itertools.islice(trained.probe(), 1) for row in probe_rows(probed, run, 0))
     seconds = 0.0
     for epoch in range(protocol.epochs + 1):
@@ -40,7 +39,7 @@ def measuring_seconds(trained: Stack, datasets: list[Dataset], protocol: Protoco
         seconds += embedding * sum(samples[name] for name in measured) / sum(samples.values())
         seconds += sum(geometry[name, whole] for name in measured)
         if protocol.evaluates(epoch):
-            seconds += probe + (full if protocol.evaluates_in_full(epoch) else recall)
+            seconds += probe + (full if protocol.evaluates_in_full(epoch) else retrieval)
     return seconds
 
 

@@ -8,10 +8,13 @@ from torch import Tensor
 
 from losscope import diagnostics
 from losscope.errors import InvalidInput
-from losscope.evaluation import recall_at_k, recall_within, retrieval
+from losscope.evaluation import evaluate, recall_within
 
 Value = tuple[str, int | None, float]
 """Diagnostic, item, value."""
+
+RETRIEVAL = ("recall_at_k", "r_precision", "map_at_r")
+"""What is asked of a split that is not trained on."""
 
 SHARES = ("within_coarse_variance", "fine_explained_share", "fine_explained_share_corrected")
 
@@ -23,17 +26,15 @@ def fine_geometry(points: Tensor, labels: Tensor, fine: Tensor) -> Iterator[Valu
         yield name, None, getattr(diagnostics, name)(statistics).item()
 
 
-def fine_retrieval(points: Tensor, labels: Tensor, fine: Tensor, ks: Sequence[int], *, full: bool) -> Iterator[Value]:
-    """Retrieval by fine labels in the whole split and among samples of the query's own class; `full` with MAP@R."""
+def fine_retrieval(points: Tensor, labels: Tensor, fine: Tensor, ks: Sequence[int]) -> Iterator[Value]:
+    """Retrieval by fine labels in the whole split and among samples of the query's own class."""
     try:
-        whole = retrieval(points, fine, ks) if full else None
-        found = whole.recall_at_k if whole else recall_at_k(points, fine, ks)
+        whole = evaluate(points, fine, ks=ks, measures=RETRIEVAL).means
         within = recall_within(points, labels, fine, ks)
     except InvalidInput:
         return  # no fine class with two samples: a split too small to query
-    for k, value in found.items():
+    for k, value in whole["recall_at_k"].items():
         yield "fine_recall_at_k", k, value
     for k, value in within.items():
         yield "fine_recall_at_k_within_coarse", k, value
-    if whole:
-        yield "fine_map_at_r", None, whole.map_at_r
+    yield "fine_map_at_r", None, whole["map_at_r"]

@@ -16,14 +16,14 @@ from losscope.data.dataset import Dataset
 from losscope.data.whitening import pca_whitened
 from losscope.diagnostics.variance import class_statistics
 from losscope.errors import InvalidInput
-from losscope.evaluation import Retrieval, knn_accuracy, linear_probe_accuracy, recall_at_k, retrieval
-from losscope.training.granularity import fine_geometry, fine_retrieval
+from losscope.evaluation import Evaluation, evaluate, knn_accuracy, linear_probe_accuracy
+from losscope.training.granularity import RETRIEVAL, fine_geometry, fine_retrieval
 from losscope.training.loop import Inputs, Stack
 from losscope.training.prepare import stack
 from losscope.training.records import GroupRecord, Row
 from losscope.types import OUTLIER
 
-Keep = Callable[[int, str, int, Tensor, Retrieval], None]
+Keep = Callable[[int, str, int, Tensor, Evaluation], None]
 
 KS = (1, 5, 10)
 MAP_ROWS = 2000
@@ -74,41 +74,32 @@ def _finite_runs(embedded: Embedded) -> Iterator[tuple[int, Tensor, Tensor, Tens
             yield run, points, labels, None if embedded.fine is None else embedded.fine[run]
 
 
-def evaluation_rows(splits: Mapping[str, Embedded], epoch: int, *, shares_classes: bool, keep: Keep) -> Iterator[Row]:
-    """Retrieval within each split that is not trained on, and classifiers fitted on `train` and scored on it.
+def evaluation_rows(
+    splits: Mapping[str, Embedded], epoch: int, *, classify: bool = False, keep: Keep | None = None
+) -> Iterator[Row]:
+    """Retrieval within each split that is not trained on; with `classify` also classifiers fitted on `train` and scored
+    on it.
 
-    `keep(run, split, epoch, labels, retrieval)` takes the per-query results.
+    `keep(run, split, epoch, labels, evaluation)` takes the per-query results.
     """
     train = splits["train"]
     for run, split, points, labels, fine in _evaluated(splits):
         if fine is not None:
-            yield from ((run, split, epoch, *value) for value in fine_retrieval(points, labels, fine, KS, full=True))
+            yield from ((run, split, epoch, *value) for value in fine_retrieval(points, labels, fine, KS))
         try:
-            found = retrieval(points, labels, KS)
+            found = evaluate(points, labels, ks=KS, measures=RETRIEVAL)
         except InvalidInput:
             continue  # no class with two samples: a split too small to query
-        for k, value in found.recall_at_k.items():
+        for k, value in found.means["recall_at_k"].items():
             yield run, split, epoch, "recall_at_k", k, value
-        yield run, split, epoch, "r_precision", None, found.r_precision
-        yield run, split, epoch, "map_at_r", None, found.map_at_r
-        keep(run, split, epoch, labels, found)
-        if shares_classes:
+        yield run, split, epoch, "r_precision", None, found.means["r_precision"]
+        yield run, split, epoch, "map_at_r", None, found.means["map_at_r"]
+        if keep is not None:
+            keep(run, split, epoch, labels, found)
+        if classify:
             known = (train.embeddings[run], train.labels[run], points, labels)
             yield run, split, epoch, "knn_accuracy", None, knn_accuracy(*known)
             yield run, split, epoch, "linear_probe_accuracy", None, linear_probe_accuracy(*known)
-
-
-def recall_rows(splits: Mapping[str, Embedded], epoch: int) -> Iterator[Row]:
-    """Recall@K alone, within each split that is not trained on."""
-    for run, split, points, labels, fine in _evaluated(splits):
-        if fine is not None:
-            yield from ((run, split, epoch, *value) for value in fine_retrieval(points, labels, fine, KS, full=False))
-        try:
-            found = recall_at_k(points, labels, KS)
-        except InvalidInput:
-            continue  # as in `evaluation_rows`
-        for k, value in found.items():
-            yield run, split, epoch, "recall_at_k", k, value
 
 
 def _evaluated(splits: Mapping[str, Embedded]) -> Iterator[tuple[int, str, Tensor, Tensor, Tensor | None]]:
@@ -137,7 +128,7 @@ def measure_inputs(record: GroupRecord, datasets: Sequence[Dataset], *, whiten: 
             record.append_queries(index, *found)
 
         of_one = [row for name, part in embedded.items() for row in geometry_rows(name, 0, part)]
-        of_one += evaluation_rows(embedded, 0, shares_classes=dataset.shares_classes, keep=keep)
+        of_one += evaluation_rows(embedded, 0, classify=dataset.shares_classes, keep=keep)
         rows += [(index, *row[1:]) for row in of_one]
         if index == 0:
             labels = torch.from_numpy(dataset.splits["train"].labels)

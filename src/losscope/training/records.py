@@ -19,7 +19,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from losscope.errors import DamagedRecord
-from losscope.evaluation import Retrieval
+from losscope.evaluation import Evaluation
 from losscope.files import (
     NO_DIGEST,
     Seal,
@@ -80,7 +80,7 @@ class GroupRecord:
             append(self.folder / EPOCHS, _line({"epoch": epoch, "rows": rows, "files": self._written}))
         self._queries, self._written = [], {}
 
-    def append_queries(self, run: int, split: str, epoch: int, labels: Tensor, found: Retrieval) -> None:
+    def append_queries(self, run: int, split: str, epoch: int, labels: Tensor, found: Evaluation) -> None:
         """Keep the per-query results of one run, split and evaluated epoch."""
         count = len(found.queries)
         columns = {
@@ -89,9 +89,9 @@ class GroupRecord:
             "epoch": [epoch] * count,
             "query": found.queries.cpu().numpy(),
             "label": labels[found.queries].cpu().numpy(),
-            **{f"recall_at_{k}": hits.float().cpu().numpy() for k, hits in found.hits.items()},
-            "r_precision": found.query_r_precision.float().cpu().numpy(),
-            "average_precision_at_r": found.query_average_precision.float().cpu().numpy(),
+            **{f"recall_at_{k}": hits.float().cpu().numpy() for k, hits in found.each["recall_at_k"].items()},
+            "r_precision": found.each["r_precision"].float().cpu().numpy(),
+            "average_precision_at_r": found.each["map_at_r"].float().cpu().numpy(),
         }
         self._queries.append(pa.table(columns, schema=QUERY))
 

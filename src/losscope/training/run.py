@@ -33,7 +33,6 @@ from losscope.training.measure import (
     geometry_rows,
     map_columns,
     measure_inputs,
-    recall_rows,
 )
 from losscope.training.models import Encoder, encoder, from_module
 from losscope.training.objective import Objective
@@ -224,12 +223,9 @@ def _train(
             rows += traces.probe_loss_rows(trained.measure_epoch(0, PROBE_STEPS), epoch)
         if protocol.evaluates(epoch):
             rows += [row for run, probed in trained.probe() for row in probe_rows(probed, run, epoch)]
-        if protocol.evaluates_in_full(epoch):
-            rows += evaluation_rows(
-                embedded, epoch, shares_classes=datasets[0].shares_classes, keep=record.append_queries
-            )
-        elif protocol.evaluates(epoch):
-            rows += recall_rows(embedded, epoch)
+            full = protocol.evaluates_in_full(epoch)
+            classify, keep = full and datasets[0].shares_classes, record.append_queries if full else None
+            rows += evaluation_rows(embedded, epoch, classify=classify, keep=keep)
         if epoch == protocol.epochs and bool(embedded["train"].embeddings[0].isfinite().all()):
             plane = embedded["train"].embeddings[0], embedded["train"].labels[0]
             record.append_map(map_columns(record.group["runs"][0], "train", epoch, *plane))
