@@ -8,6 +8,7 @@ direct form where there are about as many pairs as samples, the Gram form where 
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -19,11 +20,45 @@ EPSILON = 1e-12
 """Floor of a squared distance under a square root: keeps the gradient finite, and exactly 0, for equal points."""
 
 
+def gram(points: Tensor) -> Tensor:
+    """All dot products (..., samples, samples) of the rows of `points` (..., samples, dim)."""
+    products: Tensor = _Gram.apply(points)  # type: ignore[no-untyped-call]
+    return products
+
+
+class _Gram(torch.autograd.Function):
+    """ZZᵀ, whose gradient (G + Gᵀ)Z is one product where autograd's own takes two."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(points: Tensor) -> Tensor:
+        products: Tensor = points @ points.transpose(-1, -2)
+        return products
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (points,) = ctx.saved_tensors
+        together: Tensor = (gradient + gradient.transpose(-1, -2)) @ points
+        return together
+
+
 def gram_squared_distances(embeddings: Tensor) -> Tensor:
     """All squared distances (..., samples, samples) of the rows of `embeddings` (..., samples, dim), >= 0."""
     squares = embeddings.square().sum(-1)
-    products = embeddings @ embeddings.transpose(-1, -2)
+    products = gram(embeddings)
     return relu(torch.sub(squares.unsqueeze(-1) + squares.unsqueeze(-2), products, alpha=2))
+
+
+@functools.cache
+def every_row(samples: int) -> Tensor:
+    """0, 1, ... `samples` - 1, on the CPU. One and the same tensor for each size, to be known by identity; not to be
+    written to."""
+    return torch.arange(samples)
 
 
 def rows(matrix: Tensor, index: Tensor) -> Tensor:
@@ -67,7 +102,7 @@ class _UnitLength(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, points: Tensor) -> Tensor:
         length = torch.linalg.vector_norm(points, dim=-1, keepdim=True)
-        length = torch.where(length == 0, 1.0, length)
+        length += length == 0
         unit: Tensor = points / length
         ctx.save_for_backward(unit, length)
         return unit

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from losscope.losses.binding import along
+from losscope.losses.reductions import indicator
 from losscope.losses.softmax import class_cosines, softplus
 from losscope.types import LossTerms, Samples
 
@@ -48,7 +49,7 @@ def arcface(
     beyond = own < torch.cos(math.pi - angle)
     shifted = torch.where(beyond, own - angle * torch.sin(angle), turned)
     values = softplus(against - along(scale, own.ndim) * shifted)
-    return LossTerms(values * valid.to(values.dtype), valid)
+    return LossTerms(values * indicator(valid, values.dtype), valid)
 
 
 def arcface_residual(

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn.functional import relu
 
 from losscope.losses.binding import along
+from losscope.losses.reductions import indicator
 from losscope.losses.softmax import class_cosines, softplus
 from losscope.types import LossTerms, Samples
 
@@ -49,7 +50,7 @@ def center_contrastive(
     own, against, valid = class_cosines(embeddings, samples, proxies, scale)
     values = softplus(against - along(scale, own.ndim) * (own - along(margin, own.ndim)))
     values = values + along(center_weight, own.ndim) * relu(2 - 2 * own)  # rounding may pass 1
-    return LossTerms(values * valid.to(values.dtype), valid)
+    return LossTerms(values * indicator(valid, values.dtype), valid)
 
 
 def center_contrastive_residual(

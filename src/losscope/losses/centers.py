@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from losscope.distances import unit_length
+from losscope.losses.reductions import indicator
 from losscope.types import Samples
 
 
@@ -16,7 +17,7 @@ def moved_centers(centers: Tensor, embeddings: Tensor, samples: Samples, momentu
     centers (..., classes, dim), embeddings (..., samples, dim), β = `momentum`.
     """
     places = torch.arange(centers.shape[-2], device=centers.device)
-    own = ((samples.target.unsqueeze(-1) == places) & samples.valid.unsqueeze(-1)).to(embeddings.dtype)
+    own = indicator((samples.target.unsqueeze(-1) == places) & samples.valid.unsqueeze(-1), embeddings.dtype)
     own = own.expand(*embeddings.shape[:-1], centers.shape[-2])
     count = own.sum(-2).unsqueeze(-1)
     mean = own.transpose(-1, -2) @ unit_length(embeddings) / count.clamp_min(1)

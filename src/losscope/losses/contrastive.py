@@ -15,6 +15,7 @@ from torch.nn.functional import relu
 
 from losscope.distances import distances, pair_squared_distances
 from losscope.losses.binding import along
+from losscope.losses.reductions import indicator
 from losscope.types import LossTerms, Pairs
 
 
@@ -32,7 +33,7 @@ def contrastive(embeddings: Tensor, pairs: Pairs, *, margin: float | Tensor = 1.
     """
     squared = pair_squared_distances(embeddings, pairs.first, pairs.second)
     # Each side as a factor 0 or 1: a choice by mask costs ten times as much on a CPU, forward and backward.
-    positive = (pairs.valid & pairs.same).to(squared.dtype)
-    negative = (pairs.valid & ~pairs.same).to(squared.dtype)
+    positive = indicator(pairs.valid & pairs.same, squared.dtype)
+    negative = indicator(pairs.valid & ~pairs.same, squared.dtype)
     gap = relu(along(margin, negative.ndim) * negative - distances(squared))
     return LossTerms(positive * squared + gap.square(), pairs.valid)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from losscope.losses.binding import along
+from losscope.losses.reductions import indicator
 from losscope.losses.softmax import log_sum_exp, similarities, softplus
 from losscope.types import Contrasts, LossTerms
 
@@ -34,7 +35,7 @@ def info_nce(embeddings: Tensor, contrasts: Contrasts, *, temperature: float | T
     logits = similarities(embeddings, contrasts) / along(temperature, embeddings.ndim)
     against = log_sum_exp(logits, ~contrasts.negative).unsqueeze(-1)
     valid = contrasts.positive & contrasts.negative.any(-1, keepdim=True)
-    return LossTerms(softplus(against - logits) * valid.to(logits.dtype), valid)
+    return LossTerms(softplus(against - logits) * indicator(valid, logits.dtype), valid)
 
 
 def info_nce_residual(embeddings: Tensor, contrasts: Contrasts, *, temperature: float | Tensor = 0.07) -> LossTerms:

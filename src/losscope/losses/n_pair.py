@@ -17,6 +17,7 @@ from torch import Tensor
 
 from losscope.distances import rows
 from losscope.losses.binding import along
+from losscope.losses.reductions import indicator
 from losscope.losses.softmax import log_sum_exp, softplus
 from losscope.types import BatchBlocks, Blocks, LossTerms
 
@@ -53,7 +54,7 @@ def n_pair(
     values = softplus(against - drawn)
     if squares is not None:
         values = values + along(penalty, values.ndim) * squares / 2
-    return LossTerms(values * valid.to(values.dtype), valid)
+    return LossTerms(values * indicator(valid, values.dtype), valid)
 
 
 def n_pair_residual(

@@ -9,12 +9,21 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from losscope.distances import rows, unit_length
+from losscope.distances import every_row, gram, rows, unit_length
 from losscope.losses.binding import along
+from losscope.losses.reductions import indicator
 from losscope.types import Contrasts, Samples
 
 NEVER = -1e30
 """Logit of an excluded candidate. Finite, so that a row without any candidate gives no NaN."""
+
+
+def _softmax(logits: Tensor, excluded: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """The softmax without the excluded candidates, and the logarithm of its denominator."""
+    # As a product: filling by mask is scalar on a CPU. Rounding leaves NEVER as it is.
+    kept = torch.add(logits, indicator(excluded, logits.dtype), alpha=NEVER)
+    share = kept.softmax(dim)
+    return share, kept.amax(dim).sub_(share.amax(dim).log_())
 
 
 def log_sum_exp(logits: Tensor, excluded: Tensor, dim: int = -1) -> Tensor:
@@ -31,18 +40,39 @@ class _LogSumExp(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, excluded: Tensor, dim: int) -> Tensor:
-        # As a product: filling by mask is scalar on a CPU. Rounding leaves NEVER as it is.
-        kept = torch.add(logits, excluded.to(logits.dtype), alpha=NEVER)
-        share = kept.softmax(dim)
+        share, total = _softmax(logits, excluded, dim)
         ctx.save_for_backward(share)
         ctx.dim = dim
-        return kept.amax(dim) - share.amax(dim).log()
+        return total
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (share,) = ctx.saved_tensors
         return share * gradient.unsqueeze(ctx.dim), None, None
+
+
+def cross_entropy(logits: Tensor, target: Tensor, excluded: Tensor) -> Tensor:
+    """-Σ t log q over the last axis, q the softmax of the `logits` without the candidates that are `excluded` (bool);
+    `target` t sums to 1."""
+    values: Tensor = _CrossEntropy.apply(logits, target, excluded)  # type: ignore[no-untyped-call]
+    return values
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """log Σ e^s - Σ t s, whose gradient is q - t."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, target: Tensor, excluded: Tensor) -> Tensor:
+        share, total = _softmax(logits, excluded, -1)
+        ctx.save_for_backward(share, target)
+        return total.sub_((logits * target).sum(-1))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        share, target = ctx.saved_tensors
+        return (share - target).mul_(gradient.unsqueeze(-1)), None, None
 
 
 def softplus(values: Tensor) -> Tensor:
@@ -74,7 +104,10 @@ class _Softplus(torch.autograd.Function):
 
 def similarities(embeddings: Tensor, contrasts: Contrasts) -> Tensor:
     """Dot products (..., anchors, candidates) of the rows of a batch (..., samples, dim)."""
-    return rows(embeddings, contrasts.anchor) @ rows(embeddings, contrasts.candidate).transpose(-1, -2)
+    anchor, candidate = contrasts.anchor, contrasts.candidate
+    if anchor is candidate:  # as in all contrasts of a batch: half of the gradient's products, and nothing to gather
+        return gram(embeddings if anchor is every_row(embeddings.shape[-2]) else rows(embeddings, anchor))
+    return rows(embeddings, anchor) @ rows(embeddings, candidate).transpose(-1, -2)
 
 
 def class_cosines(

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from losscope.losses.binding import along
-from losscope.losses.softmax import NEVER, log_sum_exp, similarities
+from losscope.losses.reductions import indicator
+from losscope.losses.softmax import NEVER, cross_entropy, log_sum_exp, similarities
 from losscope.types import Contrasts, LossTerms
 
 
@@ -35,15 +36,16 @@ def sup_con(
     0.3711
     """
     logits = similarities(embeddings, contrasts) / along(temperature, embeddings.ndim)
-    positive = contrasts.positive.to(logits.dtype)
+    excluded = ~(contrasts.positive | contrasts.negative)
+    positive = indicator(contrasts.positive, logits.dtype)
     count = positive.sum(-1)
-    every = log_sum_exp(logits, ~(contrasts.positive | contrasts.negative))
+    valid = count > 0
     if sum_outside:
-        attracted = (logits * positive).sum(-1) / count.clamp_min(1)
+        values = cross_entropy(logits, positive / count.clamp_min(1).unsqueeze(-1), excluded)
     else:
         attracted = log_sum_exp(logits, ~contrasts.positive) - count.clamp_min(1).log()
-    valid = count > 0
-    return LossTerms((every - attracted) * valid.to(logits.dtype), valid)
+        values = log_sum_exp(logits, excluded) - attracted
+    return LossTerms(values * indicator(valid, logits.dtype), valid)
 
 
 def sup_con_residual(
@@ -52,7 +54,7 @@ def sup_con_residual(
     """Total variation between q and its target: uniform over P(i) for L_out, all on P(i) for L_in."""
     logits = similarities(embeddings, contrasts) / along(temperature, embeddings.ndim)
     share = logits.masked_fill(~(contrasts.positive | contrasts.negative), NEVER).softmax(-1)
-    positive = contrasts.positive.to(share.dtype)
+    positive = indicator(contrasts.positive, share.dtype)
     count = positive.sum(-1, keepdim=True)
     if sum_outside:
         missed = (share - positive / count.clamp_min(1)).abs().sum(-1) / 2

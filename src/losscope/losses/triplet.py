@@ -16,6 +16,7 @@ from torch.nn.functional import relu
 
 from losscope.distances import distances, entries, gram_squared_distances, rows
 from losscope.losses.binding import along
+from losscope.losses.reductions import indicator
 from losscope.types import BatchTriplets, LossTerms, Triplets
 
 
@@ -44,7 +45,7 @@ def triplet(
         matrix = matrix if squared else distances(matrix)
         # An infinite distance where there is no triplet makes the hinge 0 there: no mask over all triplets.
         to_positive = entries(matrix, anchor, positive).masked_fill(~triplets.paired, -torch.inf)
-        infinite_if_same = triplets.differs.to(matrix.dtype).reciprocal() - 1  # else 0
+        infinite_if_same = indicator(triplets.differs, matrix.dtype).reciprocal() - 1  # else 0
         nearness = rows(-(matrix + infinite_if_same), anchor)
         values = relu((to_positive + along(margin, to_positive.ndim)).unsqueeze(-1) + nearness)
         # As bytes: an `and` of booleans that broadcasts takes longer on a CPU than all distances.

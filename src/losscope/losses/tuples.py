@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from losscope.distances import distances, entries, gram_squared_distances, rows
+from losscope.distances import distances, entries, every_row, gram_squared_distances, rows
 from losscope.losses.binding import along
 from losscope.types import (
     OUTLIER,
@@ -67,7 +67,7 @@ def all_triplets(labels: Tensor) -> BatchTriplets:
 
 def all_contrasts(labels: Tensor) -> Contrasts:
     """Each sample of a batch with labels (..., N) against all others; an outlier is a negative, never an anchor."""
-    every = torch.arange(labels.shape[-1], device=labels.device)
+    every = every_row(labels.shape[-1]).to(labels.device)
     return Contrasts(every, every, same_class(labels), different_class(labels) & (labels != OUTLIER).unsqueeze(-1))
 
 

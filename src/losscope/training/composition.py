@@ -28,7 +28,9 @@ def balanced(labels: np.ndarray, classes: int, per_class: int, random: np.random
     The classes come in shuffled rounds, the samples of a class as well; what a round leaves over is not used in it, so
     that classes come equally often in the mean over epochs, not in each.
     """
-    rows = [np.flatnonzero(labels == label) for label in np.unique(labels[labels != OUTLIER])]
+    order = np.argsort(labels, kind="stable")
+    order = order[labels[order] != OUTLIER]
+    rows = np.split(order, np.flatnonzero(np.diff(labels[order])) + 1) if len(order) else []
     large = [one for one in rows if len(one) >= per_class]
     if len(large) < classes:
         raise InvalidStudy(
@@ -37,7 +39,7 @@ def balanced(labels: np.ndarray, classes: int, per_class: int, random: np.random
             "batch.classes and batch.per_class lower"
         )
     count = max(sum(map(len, large)) // (classes * per_class), 1)
-    waiting: list[list[int]] = [[] for _ in large]
+    waiting = [one[:0] for one in large]
     batches: list[np.ndarray] = []
     while len(batches) < count:
         round_ = random.permutation(len(large))
@@ -45,8 +47,8 @@ def balanced(labels: np.ndarray, classes: int, per_class: int, random: np.random
             chosen = []
             for place in round_[start : start + classes]:
                 if len(waiting[place]) < per_class:
-                    waiting[place] = random.permutation(large[place]).tolist()
-                chosen += waiting[place][:per_class]
-                del waiting[place][:per_class]
-            batches.append(random.permutation(np.array(chosen)))
+                    waiting[place] = random.permutation(large[place])
+                chosen.append(waiting[place][:per_class])
+                waiting[place] = waiting[place][per_class:]
+            batches.append(random.permutation(np.concatenate(chosen)))
     return batches[:count]

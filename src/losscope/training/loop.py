@@ -9,7 +9,7 @@ Nothing inside an epoch waits for the device: traces are read once, at its end.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -43,6 +43,19 @@ from losscope.types import LossTerms, Pairs, Tuples
 
 MOST_CORNERS = 1000
 
+OF_TENSORS, OF_SAMPLES = "gradient norms of tensors", "tangential gradient norms of samples"
+"""What a step sees of each parameter tensor (runs, tensors) and of each sample (runs, samples). An epoch keeps what
+`read` makes of it."""
+
+CONCENTRATION: dict[str, Callable[[Tensor], Tensor]] = {
+    "gradient_norm_embedding_tangential": lambda norms: norms.mean(-1),
+    "gradient_share_90": gradient_share_90,
+    "gradient_participation": gradient_participation,
+    "gradient_effective_share": gradient_effective_share,
+}
+
+BITS = {torch.float64: torch.int64, torch.float32: torch.int32, torch.float16: torch.int16, torch.bfloat16: torch.int16}
+
 Trace = dict[str, Tensor]
 """Step diagnostics of one epoch: name -> (steps, runs) on the CPU."""
 
@@ -60,25 +73,6 @@ class Inputs:
         if not self.shared:
             rows = rows + self.values.shape[1] * torch.arange(len(rows), device=rows.device).unsqueeze(1)
         return flat.index_select(0, rows.flatten()).view(*rows.shape, *flat.shape[1:])
-
-
-class Signal:
-    """Sums over the steps of an epoch from which the signal fraction of the gradient is made."""
-
-    def __init__(self, parameters: Tensor) -> None:
-        self.gradients = torch.zeros_like(parameters, requires_grad=False)
-        self.squares = torch.zeros(len(parameters), dtype=torch.float64, device=parameters.device)
-        self.steps = 0
-
-    def add(self, gradient: Tensor, norm: Tensor) -> None:
-        """One step: the gradient (runs, parameters) and its norm (runs,)."""
-        self.gradients += gradient
-        self.squares += norm.double().square()
-        self.steps += 1
-
-    def fraction(self) -> Tensor:
-        """The signal fraction (runs,) of the epoch."""
-        return gradient_signal_fraction(self.gradients, self.squares, max(self.steps, 1)).cpu()
 
 
 class Stack:
@@ -103,13 +97,22 @@ class Stack:
         )
         self.samples = 0  # embedded in updates so far, by each run
         self.alive = torch.ones(len(parameters), dtype=torch.bool, device=parameters.device)
-        self.signal = Signal(parameters)  # of the epoch that was trained last
-        self.before = torch.empty_like(self.parameters, requires_grad=False)  # kept: a fresh one costs page faults
+        # Kept over all steps: fresh ones cost page faults. `total` is the sum of an epoch's gradients.
+        self.gradient, self.total, self.before = (
+            torch.zeros_like(self.parameters, requires_grad=False) for _ in range(3)
+        )
+        self.parameters.grad = self.gradient
 
     def train_epoch(self, epoch: int) -> Trace:
         """One epoch of updates."""
-        self.signal = Signal(self.parameters)
+        self.total.zero_()
         return read([self.train_step(step) for step in self.sampler.epoch(epoch)])
+
+    def signal_fraction(self, trace: Trace) -> Tensor:
+        """The signal fraction (runs,) of the gradients of the epoch that was trained last, `trace` what it returned."""
+        # Each run's squares are laid together first: see `traces`.
+        squares = trace["gradient_norm"].square().mT.contiguous().sum(1)
+        return gradient_signal_fraction(self.total.cpu(), squares, len(trace["gradient_norm"]))
 
     @torch.no_grad()
     def measure_epoch(self, epoch: int, steps: int | None = None) -> Trace:
@@ -122,7 +125,10 @@ class Stack:
 
     def forward(self, step: Step) -> tuple[Tensor, LossTerms, Tuples, Tensor]:
         """Embeddings, terms, tuples and the loss (runs,) of a batch."""
-        outputs = self.encoder.outputs(self.parameters, self.inputs.take(step.rows))
+        return self.judged(self.encoder.outputs(self.parameters, self.inputs.take(step.rows)), step)
+
+    def judged(self, outputs: Tensor, step: Step) -> tuple[Tensor, LossTerms, Tuples, Tensor]:
+        """The same from what the encoder makes of the batch."""
         embeddings = unit_length(outputs) if self.objective.unit_length else outputs
         tuples = self.sampler.mine(embeddings, step, self.objective.hyperparameters)
         terms = self.objective.terms(embeddings, tuples)
@@ -179,44 +185,43 @@ class Stack:
         return mean_over_valid(terms, runs=1)
 
     def train_step(self, step: Step) -> dict[str, Tensor]:
-        """One update of every run; what was seen on the way, each (runs,), still on the device."""
-        embeddings, terms, tuples, loss = self.forward(step)
+        """One update of every run; what was seen on the way, still on the device: each (runs,) but for
+        `OF_TENSORS` and `OF_SAMPLES`."""
+        outputs, backward = self.encoder.outputs_and_backward(self.parameters, self.inputs.take(step.rows))
+        embeddings, terms, tuples, loss = self.judged(outputs.requires_grad_(), step)
         self.samples += step.rows.shape[1]
-        by_embedding, gradient, *beside = torch.autograd.grad(
-            loss.sum(), (embeddings, self.parameters, *self.objective.parameters)
+        by_embedding, by_output, *beside = torch.autograd.grad(
+            loss.sum(), (embeddings, outputs, *self.objective.parameters)
         )
-        norms = tensor_norms(self.encoder.layers(gradient), runs=1)
+        backward(by_output, self.gradient)
+        norms = tensor_norms(self.encoder.layers(self.gradient), runs=1)
         norm = norms.norm(dim=-1)
         seen = self.objective.observed(beside)
-        self.alive = self.alive & (loss + norm + seen.get("proxy_gradient_norm", 0.0)).isfinite()
+        checked = sum(seen.values(), start=loss.detach() + norm)
+        self.alive = self.alive & (checked - checked == 0)  # finite
+        # By its bits, since 0 times a gradient that is not finite would not be 0, and `where` is scalar on a CPU.
+        bits = BITS[self.gradient.dtype]
+        self.gradient.view(bits).bitwise_and_(self.alive.to(bits).neg_().unsqueeze(1))
         if self.observe:
             self.before.copy_(self.parameters.detach())
-        # `where` on a mask is scalar on a CPU; a gradient that is not finite is never an alive run's.
-        self.parameters.grad = gradient.nan_to_num_(0.0, 0.0, 0.0).mul_(self.alive.unsqueeze(1))
         self.optimizer.step()
         self.objective.update(beside, self.alive)
-        self.objective.follow(embeddings.detach(), tuples, self.alive)
+        points = embeddings.detach()
+        self.objective.follow(points, tuples, self.alive)
         if not self.observe:
             return {"loss": loss.detach()}
-        self.signal.add(gradient, norm)
-        points = embeddings.detach()
+        self.total += self.gradient
         along = (by_embedding, points) if self.objective.unit_length else by_direction(by_embedding, points)
-        tangential = tangential_norms(*along)
-        length = self.before.norm(dim=-1)
-        moved = self.before.sub_(self.parameters.detach()).norm(dim=-1)
         return {
             "loss": loss.detach(),
             **activity(terms, tuples),
             "gradient_norm": norm,
-            "gradient_norm_tensor_mean": norms.mean(dim=-1),
             "gradient_norm_embedding": gradient_norm_embedding(by_embedding),
-            "gradient_norm_embedding_tangential": tangential.mean(-1),
-            "gradient_share_90": gradient_share_90(tangential),
-            "gradient_participation": gradient_participation(tangential),
-            "gradient_effective_share": gradient_effective_share(tangential),
-            "update_norm": moved,
-            "update_ratio": moved / length,
+            "parameter_norm": self.before.norm(dim=-1),
+            "update_norm": self.before.sub_(self.parameters.detach()).norm(dim=-1),
             **seen,
+            OF_TENSORS: norms,
+            OF_SAMPLES: tangential_norms(*along),
         }
 
     @torch.no_grad()
@@ -257,11 +262,28 @@ class Stack:
 
 
 def read(rows: list[dict[str, Tensor]]) -> Trace:
-    """The traces of all steps of an epoch, brought to the CPU at once."""
+    """The traces of all steps of an epoch, brought to the CPU at once, and what follows from them: a step that worked it
+    out for itself would spend forty small operations more."""
     if not rows:
         return {}
-    values = torch.stack([torch.stack([row[name] for row in rows]).to(torch.float64) for name in rows[0]]).cpu()
-    return dict(zip(rows[0], values, strict=True))
+    names = [name for name in rows[0] if name not in (OF_TENSORS, OF_SAMPLES)]
+    values = torch.stack([torch.stack([row[name] for row in rows]).to(torch.float64) for name in names])
+    trace = dict(zip(names, values.cpu(), strict=True))
+    if OF_TENSORS in rows[0]:
+        norms = torch.stack([row[OF_TENSORS] for row in rows]).cpu()
+        trace["gradient_norm_tensor_mean"] = norms.mean(-1).to(torch.float64)
+        trace["update_ratio"] = trace["update_norm"] / trace.pop("parameter_norm")
+        trace |= concentration([row[OF_SAMPLES] for row in rows])
+    return trace
+
+
+def concentration(of_steps: list[Tensor]) -> Trace:
+    """How the gradient is spread over samples, from tangential norms (runs, samples) of each step."""
+    parts = []
+    for _, alike in itertools.groupby(of_steps, key=lambda norms: norms.shape):
+        norms = torch.stack(list(alike)).cpu()
+        parts.append({name: measure(norms).to(torch.float64) for name, measure in CONCENTRATION.items()})
+    return {name: torch.cat([part[name] for part in parts]) for name in CONCENTRATION}
 
 
 def activity(terms: LossTerms, tuples: Tuples) -> dict[str, Tensor]:

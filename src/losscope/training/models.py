@@ -10,7 +10,6 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,23 +25,31 @@ LANES = 64
 and an elementwise kernel treats it the same alone and in a stack."""
 
 
+Forward = Callable[[Sequence[Tensor], Tensor], Tensor]
+"""`(parameters, each (runs, *shape), inputs (runs, samples, ...)) -> (runs, samples, dim)` before normalization."""
+
+Backward = Callable[[Tensor, Sequence[Tensor]], None]
+"""`(gradient of the outputs, into)` writes the gradient of each parameter tensor into its place in `into`."""
+
+
 @dataclass(frozen=True)
 class Encoder:
     """A stack of encoders of one shape.
 
     shapes   of the parameter tensors of one run
     draw     `(seed) -> parameters` of one run, of these shapes
-    forward  `(parameters, each (runs, *shape), inputs (runs, samples, ...)) -> (runs, samples, dim)` before
-             normalization
+    forward  see `Forward`
     dim      of an embedding
     chunk    how many runs are worth stacking on a CPU (None: all)
+    both     like `forward`, and the way back; None: autograd's
     """
 
     shapes: tuple[tuple[int, ...], ...]
     draw: Callable[[int], Sequence[Tensor]]
-    forward: Callable[[Sequence[Tensor], Tensor], Tensor]
+    forward: Forward
     dim: int
     chunk: int | None = None
+    both: Callable[[Sequence[Tensor], Tensor], tuple[Tensor, Backward]] | None = None
 
     @property
     def sizes(self) -> list[int]:
@@ -66,6 +73,18 @@ class Encoder:
     def outputs(self, parameters: Tensor, inputs: Tensor) -> Tensor:
         """The same before normalization."""
         return self.forward(self.layers(parameters), inputs)
+
+    def outputs_and_backward(
+        self, parameters: Tensor, inputs: Tensor
+    ) -> tuple[Tensor, Callable[[Tensor, Tensor], None]]:
+        """The outputs as a tensor without history, and the function `(gradient of the outputs, into)` that writes the
+        gradient of the parameters over `into` (runs, parameters).
+
+        Written in place since a gradient that autograd puts together from its parts is copied twice on the way.
+        """
+        layers = self.layers(parameters.detach())
+        outputs, backward = self.both(layers, inputs) if self.both else _by_autograd(self.forward, layers, inputs)
+        return outputs, lambda gradient, into: backward(gradient, self.layers(into))
 
 
 def padded(drawn: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
@@ -92,20 +111,17 @@ def _with_biases(layers: Sequence[tuple[int, ...]]) -> tuple[tuple[int, ...], ..
     return tuple(shape for weight in layers for shape in (weight, weight[:1]))
 
 
-class _Affine(torch.autograd.Function):
-    """xWᵀ + b for all runs. The weight's gradient comes out laid out as the weight is; autograd's own is transposed
-    and would be copied at each step."""
+def _by_autograd(forward: Forward, weights: Sequence[Tensor], inputs: Tensor) -> tuple[Tensor, Backward]:
+    leaves = [part.detach().requires_grad_() for part in weights]
+    with torch.enable_grad():
+        outputs = forward(leaves, inputs)
 
-    @staticmethod
-    def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        ctx.save_for_backward(inputs, weight)
-        return torch.baddbmm(bias.unsqueeze(1), inputs, weight.transpose(1, 2))
+    def backward(gradient: Tensor, into: Sequence[Tensor]) -> None:
+        found = torch.autograd.grad(outputs, leaves, gradient, allow_unused=True, materialize_grads=True)
+        for place, part in zip(into, found, strict=True):
+            place.copy_(part)
 
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
-        inputs, weight = ctx.saved_tensors
-        before = gradient @ weight if ctx.needs_input_grad[0] else None
-        return before, gradient.transpose(1, 2) @ inputs, gradient.sum(1)
+    return outputs.detach(), backward
 
 
 def _dense(weights: Sequence[Tensor], hidden: Tensor) -> Tensor:
@@ -113,8 +129,28 @@ def _dense(weights: Sequence[Tensor], hidden: Tensor) -> Tensor:
     for place in range(0, len(weights), 2):
         if place:
             hidden = hidden.relu()
-        hidden = _Affine.apply(hidden, weights[place], weights[place + 1])  # type: ignore[no-untyped-call]
+        hidden = torch.baddbmm(weights[place + 1].unsqueeze(1), hidden, weights[place].transpose(1, 2))
     return hidden
+
+
+@torch.no_grad()
+def _dense_and_backward(weights: Sequence[Tensor], inputs: Tensor) -> tuple[Tensor, Backward]:
+    """`_dense` and the way back by hand."""
+    taken = [inputs]  # by each layer
+    for place in range(0, len(weights) - 2, 2):
+        taken.append(_dense(weights[place : place + 2], taken[-1]).relu_())
+    outputs = _dense(weights[-2:], taken[-1])
+
+    @torch.no_grad()
+    def backward(gradient: Tensor, into: Sequence[Tensor]) -> None:
+        for place in reversed(range(0, len(weights), 2)):
+            hidden = taken[place // 2]
+            torch.bmm(gradient.transpose(1, 2), hidden, out=into[place])
+            torch.sum(gradient, 1, out=into[place + 1])
+            if place:  # 1 where a unit fired, else 0
+                gradient = (gradient @ weights[place]).mul_(hidden.sign())
+
+    return outputs, backward
 
 
 def mlp(input_shape: tuple[int, ...], widths: tuple[int, ...]) -> Encoder:
@@ -126,6 +162,7 @@ def mlp(input_shape: tuple[int, ...], widths: tuple[int, ...]) -> Encoder:
         lambda seed: _draw_layers(layers, seed),
         lambda weights, inputs: _dense(weights, inputs.flatten(2)),
         widths[-1],
+        both=lambda weights, inputs: _dense_and_backward(weights, inputs.flatten(2)),
     )
 
 

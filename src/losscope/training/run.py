@@ -247,7 +247,7 @@ def _train(
         trace = trained.train_epoch(epoch)
         lines = traces.step_lines(trace, epoch, counts.updates)
         counts.add(epoch, trace, trained.samples)
-        signal = traces.signal_rows(trained.signal.fraction(), epoch)
+        signal = traces.signal_rows(trained.signal_fraction(trace), epoch)
         record.append(epoch, [*traces.epoch_rows(trace, epoch), *signal, *measure(epoch)], lines)
         if epoch < protocol.epochs and time.monotonic() - saved >= place.checkpoint_seconds:
             record.checkpoint(trained.state(), counts.document())
