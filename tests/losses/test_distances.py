@@ -14,6 +14,7 @@ from losscope.distances import (
     EPSILON,
     distances,
     entries,
+    gram,
     gram_squared_distances,
     pair_squared_distances,
     rows,
@@ -31,6 +32,16 @@ def test_both_forms_equal_the_loop(z: np.ndarray) -> None:
     first, second = torch.tensor([0, 1, 4]), torch.tensor([3, 1, 2])
     direct = pair_squared_distances(points, first, second)
     np.testing.assert_allclose(direct.numpy(), expected[first, second], rtol=1e-14)
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (2, 4, 3)])
+def test_a_gram_matrix_has_the_gradient_of_the_product(shape: tuple[int, ...]) -> None:
+    points = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64, requires_grad=True)
+    assert torch.equal(gram(points), points @ points.mT)
+    assert torch.autograd.gradcheck(gram, points)
+    assert torch.autograd.gradgradcheck(gram, points)
+    if len(shape) > 2:
+        assert torch.equal(torch.func.vmap(gram)(points), gram(points))
 
 
 def test_few_pairs_take_the_direct_form_and_many_the_gram_form() -> None:

@@ -14,8 +14,8 @@ from torch import Tensor
 
 import reference_softmax
 from losscope.losses import LOSSES, arcface, center_contrastive, info_nce, n_pair, sup_con
-from losscope.losses.softmax import NEVER, log_sum_exp, softplus
-from losscope.losses.tuples import all_tuples, for_each_run
+from losscope.losses.softmax import NEVER, cross_entropy, log_sum_exp, similarities, softplus
+from losscope.losses.tuples import all_contrasts, all_tuples, for_each_run
 from losscope.types import Blocks, Contrasts, LossTerms, Samples
 from reference import Term
 
@@ -209,6 +209,31 @@ def test_softplus_rounds_alike_wherever_a_value_stands(length: int) -> None:
         value = softplus(alone)
         assert torch.equal(value, whole[row])
         assert torch.equal(torch.autograd.grad(value.sum(), alone)[0], gradient[row])
+
+
+def test_similarities_are_dot_products_whichever_rows_meet() -> None:
+    """The rows of a batch against themselves take a shorter way than two lists of the same rows do."""
+    random = torch.Generator().manual_seed(0)
+    points = torch.randn(2, 5, 3, generator=random, dtype=torch.float64, requires_grad=True)
+    masks = torch.zeros(2, 5, 5, dtype=torch.bool), torch.ones(2, 5, 5, dtype=torch.bool)
+    every, some = all_contrasts(torch.zeros(5, dtype=torch.int64)).anchor, torch.tensor([4, 0, 2, 2, 1])
+    for anchor, candidate in ((every, every), (every, torch.arange(5)), (some, some), (some, every)):
+        own = Contrasts(anchor, candidate, *masks)
+        torch.testing.assert_close(similarities(points, own), points[:, anchor] @ points[:, candidate].mT)
+        assert torch.autograd.gradcheck(lambda z, own=own: similarities(z, own), points)
+
+
+def test_cross_entropy_is_that_of_torch() -> None:
+    random = torch.Generator().manual_seed(0)
+    logits = torch.randn(3, 4, 6, generator=random, dtype=torch.float64, requires_grad=True)
+    target = torch.rand(3, 4, 6, generator=random, dtype=torch.float64)
+    excluded = torch.rand(3, 4, 6, generator=random) < 0.3
+    excluded[..., 0] = False
+    target = target.masked_fill(excluded, 0.0)
+    target /= target.sum(-1, keepdim=True)
+    expected = -(target * logits.masked_fill(excluded, -torch.inf).log_softmax(-1)).nan_to_num(0.0).sum(-1)
+    torch.testing.assert_close(cross_entropy(logits, target, excluded), expected)
+    assert torch.autograd.gradcheck(lambda given: cross_entropy(given, target, excluded), logits)
 
 
 def test_log_sum_exp_leaves_out_what_is_excluded() -> None:

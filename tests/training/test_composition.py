@@ -95,6 +95,11 @@ def test_every_loss_of_a_seed_sees_the_same_rows(classes: int | None) -> None:
     assert len(seen) == 1
 
 
+def test_outliers_alone_fill_no_batch() -> None:
+    with pytest.raises(InvalidStudy, match="has 0 of its 0 classes"):
+        composed(np.full(5, -1), batch(2, 2), 0, 1)
+
+
 def test_classes_too_small_are_refused_with_the_numbers() -> None:
     message = "batches of 3 classes x 4 samples need 3 classes with at least 4 samples; .* has 1 of its 3 classes"
     with pytest.raises(InvalidStudy, match=message):

@@ -59,6 +59,44 @@ def test_the_stacked_forward_pass_is_nn_sequential(name: str) -> None:
             torch.testing.assert_close(mine[run], other)
 
 
+def assert_backward_is_autograds(made: Encoder, inputs: Tensor) -> None:
+    parameters = made.initial(SEEDS, inputs.dtype)
+    outputs, backward = made.outputs_and_backward(parameters, inputs)
+    assert not outputs.requires_grad
+    expected = made.outputs(parameters.requires_grad_(), inputs)
+    torch.testing.assert_close(outputs, expected.detach())
+    direction = torch.randn_like(outputs)
+    into = torch.zeros_like(parameters, requires_grad=False)
+    for part in made.layers(into):
+        part.fill_(torch.nan)  # whatever was there is written over
+    backward(direction, into)
+    (gradient,) = torch.autograd.grad((expected * direction).sum(), parameters)
+    torch.testing.assert_close(into, gradient)
+    used = sum(math.prod(shape) for shape in made.shapes)
+    assert not into[:, used:].any()  # the padding
+
+
+@pytest.mark.parametrize("name", ["mlp", "linear", "convnet"])
+def test_the_way_back_writes_the_gradient_of_autograd(name: str) -> None:
+    made, _, shape = sequential(name)
+    random = torch.Generator().manual_seed(0)
+    assert_backward_is_autograds(made, torch.randn(len(SEEDS), 7, *shape, generator=random, dtype=torch.float64))
+
+
+def test_the_way_back_of_a_module_of_ones_own_also_with_parameters_that_it_does_not_use() -> None:
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.used, self.idle = nn.Linear(4, 3), nn.Linear(4, 3)
+
+        def forward(self, points: Tensor) -> Tensor:
+            result: Tensor = self.used(points).tanh()
+            return result
+
+    made = from_module(lambda shape: Own(), (4,))
+    assert_backward_is_autograds(made, torch.randn(len(SEEDS), 5, 4, generator=torch.Generator().manual_seed(0)))
+
+
 @pytest.mark.parametrize("name", ["mlp", "linear", "convnet"])
 def test_shapes_are_those_of_the_module_and_rows_are_padded(name: str) -> None:
     made, module, _ = sequential(name)

@@ -14,9 +14,12 @@ from losscope.diagnostics import (
     active_ratio_negative,
     active_ratio_positive,
     gradient_norm_embedding,
+    gradient_norm_tensor_mean,
+    gradient_signal_fraction,
 )
+from losscope.diagnostics.gradients import tangential_norms
 from losscope.losses.reductions import mean_over_valid
-from losscope.training.loop import activity, read
+from losscope.training.loop import CONCENTRATION, activity, read
 from losscope.training.records import GroupRecord
 from losscope.training.traces import Counts, active_ratios, epoch_rows, history_rows, probe_loss_rows, step_lines
 from losscope.types import Pairs
@@ -47,6 +50,29 @@ def test_a_step_traces_what_the_diagnostics_say(loss: str, sampling: str) -> Non
         torch.testing.assert_close(trace["gradient_norm_embedding"][0].float(), gradient_norm_embedding(by_embedding))
         step_size = (stack.parameters.detach() - before).norm(dim=1) / before.norm(dim=1)
         torch.testing.assert_close(trace["update_ratio"][0].float(), step_size)
+
+
+@pytest.mark.parametrize(("loss", "sampling"), COMBINATIONS)
+def test_an_epoch_traces_how_gradients_of_its_steps_are_spread(loss: str, sampling: str) -> None:
+    """Step by step and by the diagnostics' own functions, also where the last batch is smaller."""
+    stack, twin = (build(cell((0, 1), loss, sampling)) for _ in range(2))
+    found = stack.train_epoch(1)
+    total, squares, steps = 0.0, 0.0, list(twin.sampler.epoch(1))
+    for place, step in enumerate(steps):
+        embeddings, _, _, losses = twin.forward(step)
+        by_embedding, gradient = torch.autograd.grad(losses.sum(), (embeddings, twin.parameters))
+        expected = {
+            "gradient_norm_tensor_mean": gradient_norm_tensor_mean(twin.encoder.layers(gradient), runs=1),
+            **{name: measure(tangential_norms(by_embedding, embeddings)) for name, measure in CONCENTRATION.items()},
+        }
+        for name, values in expected.items():
+            torch.testing.assert_close(
+                found[name][place].float(), values.detach().float(), rtol=2e-3, atol=1e-5, equal_nan=True
+            )
+        total, squares = total + gradient.double(), squares + gradient.double().square().sum(1)
+        twin.train_step(step)
+    signal = gradient_signal_fraction(torch.as_tensor(total), torch.as_tensor(squares), len(steps))
+    torch.testing.assert_close(stack.signal_fraction(found), signal, rtol=1e-4, atol=1e-6)
 
 
 def test_activity_counts_pairs_by_sign() -> None:
