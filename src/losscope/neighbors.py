@@ -15,21 +15,13 @@ from torch import Tensor
 RESOLUTION = 2.0**-20
 
 
-def similarity_blocks(
-    queries: Tensor, gallery: Tensor, *, exclude_self: bool = False, block: int = 512
-) -> Iterator[tuple[slice, Tensor]]:
-    """Blocks `(rows, similarities)` of unit-length queries (n, dim) against a gallery (m, dim).
-
-    Similarities (rows, m) are multiples of RESOLUTION. With `exclude_self` query i is gallery row i, and its
-    similarity with itself is -inf: removed by row id, never as "the first result".
-    """
+def similarity_blocks(queries: Tensor, gallery: Tensor, *, block: int = 512) -> Iterator[tuple[slice, Tensor]]:
+    """Blocks `(rows, similarities)` of unit-length queries (n, dim) against a gallery (m, dim); similarities (rows, m)
+    are multiples of RESOLUTION."""
     transposed = gallery.T.contiguous()
     for start in range(0, len(queries), block):
         rows = slice(start, min(start + block, len(queries)))
         similarities = (queries[rows] @ transposed).div_(RESOLUTION).round_().mul_(RESOLUTION)
-        if exclude_self:
-            own = torch.arange(rows.start, rows.stop, device=queries.device)
-            similarities[own - start, own] = -torch.inf
         yield rows, similarities
 
 

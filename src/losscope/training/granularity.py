@@ -9,12 +9,10 @@ from torch import Tensor
 from losscope import diagnostics
 from losscope.errors import InvalidInput
 from losscope.evaluation import evaluate, recall_within
+from losscope.evaluation.retrieval import RETRIEVAL
 
 Value = tuple[str, int | None, float]
 """Diagnostic, item, value."""
-
-RETRIEVAL = ("recall_at_k", "r_precision", "map_at_r")
-"""What is asked of a split that is not trained on."""
 
 SHARES = ("within_coarse_variance", "fine_explained_share", "fine_explained_share_corrected")
 

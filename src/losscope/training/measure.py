@@ -17,7 +17,8 @@ from losscope.data.whitening import pca_whitened
 from losscope.diagnostics.variance import class_statistics
 from losscope.errors import InvalidInput
 from losscope.evaluation import Evaluation, evaluate, knn_accuracy, linear_probe_accuracy
-from losscope.training.granularity import RETRIEVAL, fine_geometry, fine_retrieval
+from losscope.evaluation.retrieval import RETRIEVAL
+from losscope.training.granularity import fine_geometry, fine_retrieval
 from losscope.training.loop import Inputs, Stack
 from losscope.training.prepare import stack
 from losscope.training.records import GroupRecord, Row
