@@ -1,8 +1,7 @@
 """Two ordinary loops that train one run: what the stacked loop is compared with.
 
-Both do the same work for a step as `losscope.training.loop`: the loss over all tuples of the batch, Adam, and the step
-diagnostics of `diagnostics` below. losscope's step computes more of them: how concentrated the gradient is over the
-samples, and the signal fraction of the parameter gradient.
+Both do the same work as `losscope.training.loop`: the loss over all tuples of the batch, Adam, the diagnostics of each
+step (`diagnostics` below), and for each epoch the signal fraction of the gradient.
 """
 
 from __future__ import annotations
@@ -17,6 +16,12 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.pml import pml_terms
 from benchmarks.tasks import Task
+from losscope.diagnostics import (
+    gradient_effective_share,
+    gradient_participation,
+    gradient_share_90,
+    gradient_signal_fraction,
+)
 
 ACTIVE_ABOVE = 1e-8
 
@@ -48,10 +53,13 @@ class PmlLoop:
         if self.class_vectors:
             groups.append({"params": self.class_vectors, "lr": task.hyperparameters["proxy_lr"]})
         self.optimizer = torch.optim.Adam(groups, lr=task.lr)
+        self.signal = Signal(list(self.network.parameters()))
 
     def train_epoch(self) -> list[dict[str, float]]:
-        """One epoch; the diagnostics of each step."""
-        return [self.train_step(inputs, labels) for inputs, labels in self.loader]
+        """One epoch; the diagnostics of each step, and last that of the epoch."""
+        self.signal = Signal(list(self.network.parameters()))
+        steps = [self.train_step(inputs, labels) for inputs, labels in self.loader]
+        return [*steps, {"gradient_signal_fraction": self.signal.fraction()}] if self.observe else steps
 
     def train_step(self, inputs: Tensor, labels: Tensor) -> dict[str, float]:
         parameters = list(self.network.parameters())
@@ -67,6 +75,7 @@ class PmlLoop:
         if not self.observe:
             return {"loss": loss.item()}
         seen = diagnostics(loss, terms, embeddings, parameters, before)
+        self.signal.add(seen["gradient_norm"])
         for vectors in self.class_vectors:
             assert vectors.grad is not None
             seen["proxy_gradient_norm"] = vectors.grad.norm()
@@ -106,14 +115,17 @@ class ResidentLoop:
         self.task, self.network, self.terms = task, task.network(), resident_terms(loss, task)
         self.parameters = list(self.network.parameters())
         self.optimizer = torch.optim.Adam(self.parameters, lr=task.lr, weight_decay=task.weight_decay, fused=True)
+        self.signal = Signal(self.parameters)
 
-    def train_epoch(self) -> Tensor:
-        """One epoch; the diagnostics (steps, diagnostics)."""
+    def train_epoch(self) -> tuple[Tensor, float]:
+        """One epoch; the diagnostics (steps, diagnostics), and that of the epoch."""
+        self.signal = Signal(self.parameters)
         order = torch.randperm(len(self.task.labels))
         steps = [
             self.train_step(self.task.inputs[rows], self.task.labels[rows]) for rows in order.split(self.task.batch)
         ]
-        return torch.stack([torch.stack(list(step.values())) for step in steps])
+        seen = torch.stack([torch.stack([value.double() for value in step.values()]) for step in steps])
+        return seen, self.signal.fraction()
 
     def train_step(self, inputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
         before = [parameter.detach().clone() for parameter in self.parameters]
@@ -124,10 +136,34 @@ class ResidentLoop:
         loss = mean_of_all(terms)
         loss.backward()
         self.optimizer.step()
-        return diagnostics(loss, terms, embeddings, self.parameters, before)
+        seen = diagnostics(loss, terms, embeddings, self.parameters, before)
+        self.signal.add(seen["gradient_norm"])
+        return seen
 
 
 # both --------------------------------------------------------------------------------------------------------------
+
+
+class Signal:
+    """Sums over an epoch from which the signal fraction of the parameter gradient is made."""
+
+    def __init__(self, parameters: Sequence[Tensor]) -> None:
+        self.parameters = parameters
+        self.total = [torch.zeros_like(parameter) for parameter in parameters]
+        self.squares, self.steps = torch.zeros((), dtype=torch.float64), 0
+
+    @torch.no_grad()
+    def add(self, norm: Tensor) -> None:
+        """One step, with the norm of all its gradients."""
+        for total, parameter in zip(self.total, self.parameters, strict=True):
+            assert parameter.grad is not None
+            total += parameter.grad
+        self.squares += norm.double().square()
+        self.steps += 1
+
+    def fraction(self) -> float:
+        total = torch.cat([part.flatten() for part in self.total])
+        return gradient_signal_fraction(total, self.squares, self.steps).item()
 
 
 @torch.no_grad()
@@ -147,6 +183,7 @@ def diagnostics(
     by_embedding = embeddings.grad
     assert by_embedding is not None
     radial = (by_embedding * embeddings).sum(-1, keepdim=True)
+    tangential = (by_embedding - radial * embeddings).norm(dim=-1)
     ratios = {"active_ratio": torch.cat(list(active.values())).mean()}
     if "pos_loss" in active:
         ratios |= {
@@ -159,7 +196,10 @@ def diagnostics(
         "gradient_norm": norms.norm(),
         "gradient_norm_tensor_mean": norms.mean(),
         "gradient_norm_embedding": by_embedding.norm(),
-        "gradient_norm_embedding_tangential": (by_embedding - radial * embeddings).norm(dim=-1).mean(),
+        "gradient_norm_embedding_tangential": tangential.mean(),
+        "gradient_share_90": gradient_share_90(tangential),
+        "gradient_participation": gradient_participation(tangential),
+        "gradient_effective_share": gradient_effective_share(tangential),
         "update_norm": step,
         "update_ratio": step / size,
     }

@@ -14,7 +14,7 @@ from losscope.data.dataset import Dataset, Split
 from losscope.losses import LOSSES
 from losscope.study import Cell, Study, parse
 from losscope.sweep.plan import resolve
-from losscope.training.loop import Stack
+from losscope.training.loop import Stack, read
 
 LR, WEIGHT_DECAY = 1e-3, 1e-5
 
@@ -107,7 +107,7 @@ def check_same(stack: Stack, task: Task, loops: Mapping[str, Loop]) -> None:
     than 1e-5. Trains the stack and the loops."""
     for step in list(stack.sampler.epoch(1))[:3]:
         rows = step.rows[0]
-        seen = {name: value[0].item() for name, value in stack.train_step(step).items()}
+        seen = {name: value[0, 0].item() for name, value in read([stack.train_step(step)]).items()}
         seen["active_ratio"] = seen["active"] / seen["terms"]
         if "terms_positive" in seen:
             seen["active_ratio_positive"] = seen["active_positive"] / seen["terms_positive"]
