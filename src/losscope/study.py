@@ -17,8 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from losscope.errors import InvalidStudy, UnknownName
 
-NUMERICS_VERSION = 1
-"""Counted up when the same study would give other numbers: runs of another version are trained anew."""
+NUMERICS_VERSION = 2
+"""Counted up when the same study would give other numbers, and be it for another rounding, which training amplifies:
+runs of another version are trained anew."""
 
 
 class Frozen(BaseModel):
