@@ -34,7 +34,9 @@ def info_nce(embeddings: Tensor, contrasts: Contrasts, *, temperature: float | T
     """
     logits = similarities(embeddings, contrasts) / along(temperature, embeddings.ndim)
     against = log_sum_exp(logits, ~contrasts.negative).unsqueeze(-1)
-    valid = contrasts.positive & contrasts.negative.any(-1, keepdim=True)
+    # As bytes: `any` of booleans is five times slower on a CPU, and an `and` that broadcasts twenty times.
+    opposed = contrasts.negative.view(torch.uint8).amax(-1, keepdim=True)
+    valid = (contrasts.positive.view(torch.uint8) & opposed).view(torch.bool)
     return LossTerms(softplus(against - logits) * indicator(valid, logits.dtype), valid)
 
 

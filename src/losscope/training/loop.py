@@ -112,7 +112,7 @@ class Stack:
         """The signal fraction (runs,) of the gradients of the epoch that was trained last, `trace` what it returned."""
         # Each run's squares are laid together first: see `traces`.
         squares = trace["gradient_norm"].square().mT.contiguous().sum(1)
-        return gradient_signal_fraction(self.total.cpu(), squares, len(trace["gradient_norm"]))
+        return gradient_signal_fraction(self.total, squares.to(self.total.device), len(trace["gradient_norm"])).cpu()
 
     @torch.no_grad()
     def measure_epoch(self, epoch: int, steps: int | None = None) -> Trace:
