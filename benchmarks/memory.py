@@ -21,8 +21,8 @@ import torch
 from benchmarks.rows import finish, row
 from benchmarks.tasks import cell, features, study
 from losscope.losses import LOSSES
-from losscope.training.loop import read
 from losscope.training.run import Place, build_stack
+from losscope.training.seen import read
 
 SAMPLINGS = {
     "customary": {"sampling": "customary", "partners": "batch"},

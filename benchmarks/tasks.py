@@ -14,7 +14,8 @@ from losscope.data.dataset import Dataset, Split
 from losscope.losses import LOSSES
 from losscope.study import Cell, Study, parse
 from losscope.sweep.plan import resolve
-from losscope.training.loop import Stack, read
+from losscope.training.loop import Stack
+from losscope.training.seen import read
 
 LR, WEIGHT_DECAY = 1e-3, 1e-5
 

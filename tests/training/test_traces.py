@@ -19,8 +19,8 @@ from losscope.diagnostics import (
 )
 from losscope.diagnostics.gradients import tangential_norms
 from losscope.losses.reductions import mean_over_valid
-from losscope.training.loop import CONCENTRATION, activity, read
 from losscope.training.records import GroupRecord
+from losscope.training.seen import CONCENTRATION, activity, read
 from losscope.training.traces import Counts, active_ratios, epoch_rows, history_rows, probe_loss_rows, step_lines
 from losscope.types import Pairs
 from stacks import COMBINATIONS, build, cell

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from losscope.diagnostics import compaction_area, compaction_epoch, loss_decay_epoch, loss_decay_epoch_excess
-from losscope.training.loop import Trace
 from losscope.training.records import GroupRecord, Row
+from losscope.training.seen import Trace
 
 MEANS = (
     "loss", "gradient_norm", "gradient_norm_tensor_mean", "gradient_norm_embedding",
