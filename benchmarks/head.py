@@ -25,7 +25,7 @@ import torch
 
 from benchmarks.baselines import PmlLoop
 from benchmarks.rows import Row, cpu_seconds, divided, finish, row
-from benchmarks.tasks import Task, cell, check_same, features, study
+from benchmarks.tasks import Task, cell, check_same, features, study, train_epoch
 from losscope.study import Cell
 from losscope.training.loop import Stack
 from losscope.training.run import Place, build_stack
@@ -82,7 +82,7 @@ def measure(before: int, dim: int, repetitions: int) -> list[Row]:
         rows = [step.rows[0] for step in checked.sampler.epoch(epoch)]
         batches = [(task.inputs[part], task.labels[part]) for part in rows]
         spent = {
-            name: cpu_seconds(trained.train_epoch, epoch) / len(trained.parameters) for name, trained in stacks.items()
+            name: cpu_seconds(train_epoch, trained, epoch) / len(trained.parameters) for name, trained in stacks.items()
         }
         spent["pml_loop"] = cpu_seconds(loop.train_epoch)
         for name, alone in steps.items():

@@ -27,7 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.baselines import PmlLoop
 from benchmarks.rows import Row, cpu_seconds, divided, finish, row
-from benchmarks.tasks import Task, cell, check_same, study
+from benchmarks.tasks import Task, cell, check_same, study, train_epoch
 from losscope.losses import LOSSES
 from losscope.study import Cell
 from losscope.training.loop import Stack
@@ -76,7 +76,7 @@ class Contest:
         for epoch in epochs:
             if loop_first:
                 theirs += cpu_seconds(self.loop.train_epoch)
-            ours += cpu_seconds(self.stack.train_epoch, epoch) / len(self.stack.parameters)
+            ours += cpu_seconds(train_epoch, self.stack, epoch) / len(self.stack.parameters)
             if not loop_first:
                 theirs += cpu_seconds(self.loop.train_epoch)
         return ours, theirs

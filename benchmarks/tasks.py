@@ -96,6 +96,14 @@ class Task:
         return nn.Sequential(*layers[:-1])
 
 
+def train_epoch(stack: Stack, epoch: int) -> None:
+    """An epoch as `losscope.run` trains it: planning and gathering batches, the steps with all diagnostics, reading
+    them, and the diagnostic of the whole epoch."""
+    trace = stack.train_epoch(epoch)
+    if stack.observe:
+        stack.signal_fraction(trace)
+
+
 class Loop(Protocol):
     """A loop that trains one run."""
 

@@ -29,7 +29,7 @@ import torch
 import losscope
 from benchmarks.baselines import PmlLoop, ResidentLoop
 from benchmarks.rows import Row, cpu_seconds, divided, finish, row
-from benchmarks.tasks import Task, cell, check_same, study
+from benchmarks.tasks import Task, cell, check_same, study, train_epoch
 from losscope.study import Cell, Study
 from losscope.training.run import Place, build_stack, load_datasets
 
@@ -63,7 +63,7 @@ def measure_steps(loss: str, runs: int, epochs: int, repetitions: int) -> list[R
         spent = dict.fromkeys(seconds, 0.0)
         for number in range(1 + repetition * epochs, 1 + (repetition + 1) * epochs):
             for name, stack in stacks.items():
-                spent[name] += cpu_seconds(stack.train_epoch, number) / len(stack.parameters)
+                spent[name] += cpu_seconds(train_epoch, stack, number) / len(stack.parameters)
             for name, loop in loops.items():
                 spent[name] += cpu_seconds(loop.train_epoch)
         if repetition:  # the first warms up

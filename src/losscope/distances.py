@@ -39,12 +39,20 @@ class _Gram(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
         ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (points,) = ctx.saved_tensors
-        together: Tensor = (gradient + gradient.transpose(-1, -2)) @ points
+        # Under autocast the product has a narrower type than the points.
+        together: Tensor = (gradient + gradient.transpose(-1, -2)).to(points.dtype) @ points
         return together
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor) -> Tensor:
+        (points,) = ctx.saved_tensors
+        half: Tensor = tangent @ points.transpose(-1, -2)
+        return half + half.transpose(-1, -2)
 
 
 def gram_squared_distances(embeddings: Tensor) -> Tensor:
@@ -55,10 +63,10 @@ def gram_squared_distances(embeddings: Tensor) -> Tensor:
 
 
 @functools.cache
-def every_row(samples: int) -> Tensor:
-    """0, 1, ... `samples` - 1, on the CPU. One and the same tensor for each size, to be known by identity; not to be
+def every_row(samples: int, device: torch.device) -> Tensor:
+    """0, 1, ... `samples` - 1. One and the same tensor for each size and device, to be known by identity; not to be
     written to."""
-    return torch.arange(samples)
+    return torch.arange(samples, device=device)
 
 
 def rows(matrix: Tensor, index: Tensor) -> Tensor:

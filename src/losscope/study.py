@@ -131,7 +131,7 @@ class Protocol(Frozen):
     labels: Literal["given", "clean", "noisy", "shuffled"] = "given"
     precision: Literal["float32", "float64"] = "float32"
     reduction: Literal["mean_over_valid"] = "mean_over_valid"
-    evaluate_at: tuple[int, ...] = ()  # epochs with retrieval and classification, beside 0 and the last
+    evaluate_at: tuple[int, ...] = ()  # epochs with classifiers and each query's result, beside 0 and the last
     evaluate_every: int | None = Field(default=None, ge=1)
     chunk: int | None = Field(default=None, ge=1)
 

@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 
 from losscope.criterion import Criterion
 from losscope.losses import LOSSES, arcface, sup_con
-from losscope.losses.tuples import all_contrasts
+from losscope.losses.tuples import all_contrasts, all_tuples
 from losscope.types import Samples
 
 CLASSES, DIM = 4, 5
@@ -190,6 +190,19 @@ def test_autocast_outside_changes_nothing(name: str) -> None:
     under, its_gradient = finite(of(name), points(), LABELS["usual"], autocast=True)
     assert under == value
     assert torch.equal(its_gradient, gradient)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_bare_function_under_autocast_has_a_gradient_of_the_type_of_its_embeddings(name: str) -> None:
+    labels, loss = LABELS["usual"], LOSSES[name]
+    leaf = points().float().requires_grad_()
+    own = {"proxies": normalize(torch.randn(CLASSES, DIM), dim=-1)} if loss.proxies else {}
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        values = loss.terms(leaf, all_tuples(loss, labels, CLASSES), **own).values
+        values.float().sum().backward()
+    assert leaf.grad is not None
+    assert leaf.grad.dtype == torch.float32
+    assert leaf.grad.isfinite().all()
 
 
 def test_the_bare_function_refuses_float16() -> None:

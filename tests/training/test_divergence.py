@@ -87,10 +87,10 @@ def test_a_run_can_diverge_by_its_gradient_alone() -> None:
     original = torch.autograd.grad
 
     def broken(*arguments: object, **options: object) -> tuple[torch.Tensor, ...]:
-        by_embedding, gradient = original(*arguments, **options)  # type: ignore[arg-type]
-        gradient = gradient.clone()
-        gradient[2, 3] = math.inf
-        return by_embedding, gradient
+        by_embedding, by_output = original(*arguments, **options)  # type: ignore[arg-type]
+        by_output = by_output.clone()
+        by_output[2, 3] = math.inf
+        return by_embedding, by_output
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.autograd, "grad", broken)

@@ -61,7 +61,7 @@ def retrieval(
 
     Samples labelled -1 are in the gallery but never query. `bounds` adds the lowest and highest means over all
     orders of tied items. `block` is the number of queries at a time, by default chosen by bytes. Raises InvalidInput if
-    no query has a relevant item, or for embeddings that are not finite.
+    no query has a relevant item, or for embeddings that are no finite floating numbers.
 
     >>> z = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.9]])
     >>> found = retrieval(z, torch.tensor([0, 0, 1, 1]), ks=(1,))

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from losscope.distances import rows
+from losscope.distances import gram, rows
 from losscope.losses.binding import along
 from losscope.losses.reductions import indicator
 from losscope.losses.softmax import log_sum_exp, softplus
@@ -95,8 +95,7 @@ def _within_blocks(embeddings: Tensor, blocks: Blocks, with_squares: bool) -> _C
 def _within_batch(embeddings: Tensor, blocks: BatchBlocks, with_squares: bool) -> _Contest:
     runs, samples = embeddings.shape[:-2], embeddings.shape[-2]
     place, there = (part.expand(*runs, *part.shape[-2:]) for part in (blocks.positive, blocks.there))
-    gram = embeddings @ embeddings.transpose(-1, -2)
-    dots = rows(gram, place.flatten(-2)).view(*place.shape, samples)
+    dots = rows(gram(embeddings), place.flatten(-2)).view(*place.shape, samples)
     own = blocks.own.expand(*runs, -1).unsqueeze(-2).unsqueeze(-2).expand(*place.shape[:-1], 1, samples)
     others = there.sum(-1, keepdim=True) > 1
     paired = there.unsqueeze(-1).expand(dots.shape).gather(-2, own).squeeze(-2)

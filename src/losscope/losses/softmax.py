@@ -54,7 +54,7 @@ class _LogSumExp(torch.autograd.Function):
 
 def cross_entropy(logits: Tensor, target: Tensor, excluded: Tensor) -> Tensor:
     """-Σ t log q over the last axis, q the softmax of the `logits` without the candidates that are `excluded` (bool);
-    `target` t sums to 1."""
+    `target` t sums to 1. Where it is 0 all along the value means nothing."""
     values: Tensor = _CrossEntropy.apply(logits, target, excluded)  # type: ignore[no-untyped-call]
     return values
 
@@ -106,7 +106,8 @@ def similarities(embeddings: Tensor, contrasts: Contrasts) -> Tensor:
     """Dot products (..., anchors, candidates) of the rows of a batch (..., samples, dim)."""
     anchor, candidate = contrasts.anchor, contrasts.candidate
     if anchor is candidate:  # as in all contrasts of a batch: half of the gradient's products, and nothing to gather
-        return gram(embeddings if anchor is every_row(embeddings.shape[-2]) else rows(embeddings, anchor))
+        whole = anchor is every_row(embeddings.shape[-2], embeddings.device)
+        return gram(embeddings if whole else rows(embeddings, anchor))
     return rows(embeddings, anchor) @ rows(embeddings, candidate).transpose(-1, -2)
 
 

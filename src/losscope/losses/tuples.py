@@ -67,7 +67,7 @@ def all_triplets(labels: Tensor) -> BatchTriplets:
 
 def all_contrasts(labels: Tensor) -> Contrasts:
     """Each sample of a batch with labels (..., N) against all others; an outlier is a negative, never an anchor."""
-    every = every_row(labels.shape[-1]).to(labels.device)
+    every = every_row(labels.shape[-1], labels.device)
     # As bytes: an `and` of booleans that broadcasts is twenty times slower on a CPU.
     inlier = (labels != OUTLIER).unsqueeze(-1).view(torch.uint8)
     negative = (different_class(labels).view(torch.uint8) & inlier).view(torch.bool)

@@ -213,4 +213,5 @@ def partner_blocks(labels: Tensor, classes: int) -> Blocks:
 
 
 def _to(tuples: Tuples, device: torch.device | str) -> Tuples:
-    return type(tuples)(*(part.to(device) for part in tuples))
+    moved = {id(part): part.to(device) for part in tuples}  # what was one tensor stays one, and is known as such
+    return type(tuples)(*(moved[id(part)] for part in tuples))

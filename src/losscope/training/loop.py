@@ -38,7 +38,7 @@ from losscope.types import LossTerms, Pairs, Tuples
 
 MOST_CORNERS = 1000
 
-BITS = {torch.float64: torch.int64, torch.float32: torch.int32, torch.float16: torch.int16, torch.bfloat16: torch.int16}
+BITS = {torch.float64: torch.int64, torch.float32: torch.int32}
 """Whole numbers as wide as each type of numbers."""
 
 
@@ -194,13 +194,15 @@ class Stack:
             return {"loss": loss.detach()}
         self.total += self.gradient
         along = (by_embedding, points) if self.objective.unit_length else by_direction(by_embedding, points)
+        length = self.before.norm(dim=-1)
+        moved = self.before.sub_(self.parameters.detach()).norm(dim=-1)
         return {
             "loss": loss.detach(),
             **activity(terms, tuples),
             "gradient_norm": norm,
             "gradient_norm_embedding": gradient_norm_embedding(by_embedding),
-            "parameter_norm": self.before.norm(dim=-1),
-            "update_norm": self.before.sub_(self.parameters.detach()).norm(dim=-1),
+            "parameter_norm": length,
+            "update_norm": moved,
             **seen,
             OF_TENSORS: norms,
             OF_SAMPLES: tangential_norms(*along),
