@@ -340,6 +340,20 @@ def test_a_loss_that_ends_collapsed(sound_record: Any, set_values: Any) -> None:
     assert outcomes(summarize(sound_record("none", edit=without("loss"))))["collapsed-loss"] == "not applicable"
 
 
+def test_a_loss_that_comes_by_its_value_at_collapse_is_not_collapsed(sound_record: Any, set_values: Any) -> None:
+    """One that starts far above it, such as ArcFace, and has classes well apart by then."""
+    loss = set_values(lambda row: 0.4995, diagnostic="loss", epoch=LAST, loss="triplet")
+    of_train = {"split": "train", "epoch": LAST, "loss": "triplet"}
+    tight = set_values(lambda row: 0.001, diagnostic="intra_class_variance_mean", **of_train)
+    apart = set_values(lambda row: 1.4, diagnostic="inter_class_distance_mean", **of_train)
+    near = set_values(lambda row: 0.01, diagnostic="inter_class_distance_mean", **of_train)
+    separated = sound_record("separated", edit=lambda rows: apart(tight(loss(rows))))
+    assert outcomes(summarize(separated))["collapsed-loss"] == "passed"
+    for name, far in (("nearer", near), ("unknown", without("inter_class_distance_mean"))):
+        found = sound_record(name, edit=lambda rows, far=far: far(tight(loss(rows))))
+        assert outcomes(summarize(found))["collapsed-loss"] == "issue"
+
+
 def test_unequal_samples(sound_record: Any) -> None:
     def more(runs: Any) -> None:
         for run in runs:

@@ -8,8 +8,8 @@ from losscope.summary.carded import batches_of, cards_of
 from losscope.summary.formatting import number
 from losscope.summary.measures import INTER_TRAIN, INTRA, INTRA_CLEAN, INTRA_TRAIN, KNN, LOSS, RECALL_1
 from losscope.summary.reading import protocols
-from losscope.summary.subjects import Kind
-from losscope.summary.types import Summary
+from losscope.summary.subjects import Kind, Subject
+from losscope.summary.types import Comparison, Summary
 
 NEAR = 0.02
 """Relative distance at which a value counts as being at its bound."""
@@ -134,7 +134,7 @@ def collapsed(summary: Summary) -> list[str] | None:
             checked += 1
             batch = batches_of(summary, comparison, card)
             value = card.collapse_value(**batch.shape)
-            if abs(mean - value) < NEAR * value:
+            if abs(mean - value) < NEAR * value and not _separates(comparison, subject):
                 said.append(
                     f"{comparison.title}, {subject.label}: ends at {number(mean)}; {number(value)} is its value when all "
                     f"embeddings are one point ({batch})."
@@ -144,6 +144,15 @@ def collapsed(summary: Summary) -> list[str] | None:
     if not said:
         return []
     return ["Some losses end where all embeddings are one point, or know nothing of the labels.", *said]
+
+
+def _separates(comparison: Comparison, subject: Subject) -> bool:
+    """Whether training has put classes no nearer, and twice as far apart for their size: then a loss may come by its
+    value at collapse on its way down, as those do that start far above it."""
+    untrained = comparison.reference("untrained")
+    found = [comparison.mean(one, measure) for one in (untrained, subject) for measure in (INTRA_TRAIN, INTER_TRAIN)]
+    loose, near, tight, far = (math.nan if value is None else value for value in found)
+    return far >= near and 2 * tight * near**2 < loose * far**2
 
 
 def label_blind(summary: Summary) -> list[str] | None:
