@@ -6,14 +6,14 @@ One thread, one process; the contenders take turns epoch by epoch. Batches of 64
 features in place of those of a backbone; heads 1280 -> 128 and 768 -> 512. Before any timing the contenders must return
 the same loss and diagnostics for the same batch and weights.
 
-losscope_1, losscope_5   one run and five stacked, `train_epoch`: planning and gathering the batches, the step with all
-                         diagnostics, reading them; milliseconds of one run and step
-..._unobserved           the same without diagnostics
-pml_loop                 nn.Linear, pytorch-metric-learning's SupConLoss, Adam, its MPerClassSampler and a DataLoader, the
-                         same diagnostics
-pml_step                 the same with batches handed in: neither a sampler, a DataLoader nor a gather counts
-pml_plain                pml_step without diagnostics
-floor                    the two matrix products of the layer and a fused Adam, nothing else
+losscope_1, _5, _10   one run, five and ten stacked, `train_epoch`: planning and gathering the batches, the step with all
+                      diagnostics, reading them; milliseconds of one run and step
+..._unobserved        the same without diagnostics
+pml_loop              nn.Linear, pytorch-metric-learning's SupConLoss, Adam, its MPerClassSampler and a DataLoader, the
+                      same diagnostics
+pml_plain_loop        the same without diagnostics
+pml_step, pml_plain   both with batches handed in: neither a sampler, a DataLoader nor a gather counts
+floor                 the two matrix products of the layer and a fused Adam, nothing else
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from losscope.training.run import Place, build_stack
 
 HEADS = ((1280, 128), (768, 512))
 CLASSES, PER_CLASS = 16, 4  # of a batch
-STACKED = 5
+STACKED = (1, 5, 10)
 UNIT = "CPU ms for a step of one run"
 BAR = 2.5
 
@@ -71,20 +71,23 @@ def measure(before: int, dim: int, repetitions: int) -> list[Row]:
     check_same(checked, task, {"pml": PmlLoop(task, "sup_con")})
     stacks = {
         f"losscope_{runs}{'' if observe else '_unobserved'}": stack(runs, observe=observe)
-        for runs in (1, STACKED)
+        for runs in STACKED
         for observe in (True, False)
     }
-    loop = PmlLoop(task, "sup_con", per_class=PER_CLASS)
+    loops = {
+        "pml_loop": PmlLoop(task, "sup_con", per_class=PER_CLASS),
+        "pml_plain_loop": PmlLoop(task, "sup_con", per_class=PER_CLASS, observe=False),
+    }
     steps = {"pml_step": PmlLoop(task, "sup_con"), "pml_plain": PmlLoop(task, "sup_con", observe=False)}
     floor = Floor(before, dim, len(list(checked.sampler.epoch(1))))
-    values: dict[str, list[float]] = {name: [] for name in (*stacks, "pml_loop", *steps, "floor")}
+    values: dict[str, list[float]] = {name: [] for name in (*stacks, *loops, *steps, "floor")}
     for epoch in range(1, repetitions + 2):
         rows = [step.rows[0] for step in checked.sampler.epoch(epoch)]
         batches = [(task.inputs[part], task.labels[part]) for part in rows]
         spent = {
             name: cpu_seconds(train_epoch, trained, epoch) / len(trained.parameters) for name, trained in stacks.items()
         }
-        spent["pml_loop"] = cpu_seconds(loop.train_epoch)
+        spent |= {name: cpu_seconds(loop.train_epoch) for name, loop in loops.items()}
         for name, alone in steps.items():
             spent[name] = sum(cpu_seconds(alone.train_step, *batch) for batch in batches)
         spent["floor"] = cpu_seconds(floor.train_epoch)
@@ -94,8 +97,13 @@ def measure(before: int, dim: int, repetitions: int) -> list[Row]:
     head = f"{before} -> {dim}"
     ratios = [
         row(head, f"{theirs} / {ours}", "ratio", divided(values[theirs], values[ours]), bar=BAR)
-        for suffix, theirs in (("", "pml_loop"), ("", "pml_step"), ("_unobserved", "pml_plain"))
-        for ours in (f"losscope_1{suffix}", f"losscope_{STACKED}{suffix}")
+        for suffix, theirs in (
+            ("", "pml_loop"),
+            ("", "pml_step"),
+            ("_unobserved", "pml_plain_loop"),
+            ("_unobserved", "pml_plain"),
+        )
+        for ours in (f"losscope_{runs}{suffix}" for runs in STACKED)
     ]
     return [*(row(head, name, UNIT, part) for name, part in values.items()), *ratios]
 
