@@ -9,6 +9,7 @@ import torch
 
 from losscope.losses import LOSSES
 from losscope.training.loop import Stack
+from losscope.training.optimizer import Adam
 from losscope.training.traces import Counts
 from stacks import COMBINATIONS, build, cell, same, train
 
@@ -49,9 +50,9 @@ def test_a_diverged_run_stays_finite_and_dead() -> None:
     assert stack.parameters.isfinite().all()
     stack.inputs.values[1, 5] = 0  # even if the cause is gone
     before = stack.parameters[1].clone()
-    stack.optimizer.param_groups[0]["weight_decay"] = 0.0
-    moved = stack.optimizer.state[stack.parameters]["exp_avg"][1]
-    moved.zero_()
+    stack.optimizer.weight_decay = 0.0
+    assert isinstance(stack.optimizer, Adam)
+    stack.optimizer.averages[0][1].zero_()
     train(stack, epochs=1, start=2)
     assert torch.equal(stack.parameters[1], before)
     assert stack.alive.tolist() == [True, False, True]

@@ -31,7 +31,8 @@ from losscope.losses.tuples import all_tuples
 from losscope.study import Optimizer
 from losscope.training.batches import Sampler, Step
 from losscope.training.models import Encoder
-from losscope.training.objective import OPTIMIZERS, Objective
+from losscope.training.objective import Objective
+from losscope.training.optimizer import OPTIMIZERS
 from losscope.training.probe import Probed, probe_batch
 from losscope.training.seen import OF_SAMPLES, OF_TENSORS, Trace, activity, read
 from losscope.types import LossTerms, Pairs, Tuples
@@ -75,7 +76,7 @@ class Stack:
         self.sampler, self.inputs, self.observe = sampler, inputs, observe
         self.parameters = parameters.requires_grad_()
         self.optimizer = OPTIMIZERS[optimizer.name](
-            [self.parameters], lr=optimizer.lr, fused=True, weight_decay=optimizer.weight_decay
+            [self.parameters], lr=optimizer.lr, weight_decay=optimizer.weight_decay
         )
         self.samples = 0  # embedded in updates so far, by each run
         self.alive = torch.ones(len(parameters), dtype=torch.bool, device=parameters.device)
@@ -83,7 +84,6 @@ class Stack:
         self.gradient, self.total, self.before = (
             torch.zeros_like(self.parameters, requires_grad=False) for _ in range(3)
         )
-        self.parameters.grad = self.gradient
 
     def train_epoch(self, epoch: int) -> Trace:
         """One epoch of updates."""
@@ -186,7 +186,7 @@ class Stack:
         self.gradient.view(bits).bitwise_and_(self.alive.to(bits).neg_().unsqueeze(1))
         if self.observe:
             self.before.copy_(self.parameters.detach())
-        self.optimizer.step()
+        self.optimizer.step([self.gradient])
         self.objective.update(beside, self.alive)
         points = embeddings.detach()
         self.objective.follow(points, tuples, self.alive)
@@ -226,11 +226,8 @@ class Stack:
 
     def state(self) -> dict[str, Tensor]:
         """Everything that the next epoch depends on."""
-        kept = {"parameters": self.parameters.detach(), "alive": self.alive, **self.objective.state()}
-        for name, value in self.optimizer.state[self.parameters].items():
-            if isinstance(value, Tensor):
-                kept[f"optimizer.{name}"] = value
-        return kept
+        kept = {"parameters": self.parameters.detach(), "alive": self.alive}
+        return kept | self.objective.state() | self.optimizer.state("optimizer.")
 
     @torch.no_grad()
     def load(self, state: dict[str, Tensor]) -> None:
@@ -238,8 +235,4 @@ class Stack:
         self.parameters.copy_(state["parameters"])
         self.alive = state["alive"].to(self.alive.device)
         self.objective.load(state)
-        self.optimizer.state[self.parameters] = {
-            name.removeprefix("optimizer."): value.to(self.parameters.device)
-            for name, value in state.items()
-            if name.startswith("optimizer.")
-        }
+        self.optimizer.load(state, "optimizer.")

@@ -27,10 +27,9 @@ from losscope.losses.tuples import for_each_run
 from losscope.seeds import generator
 from losscope.study import Optimizer
 from losscope.training.models import padded
+from losscope.training.optimizer import OPTIMIZERS
 from losscope.training.probe import Probed, Terms
 from losscope.types import Loss, LossTerms, Samples, Tuples
-
-OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
 
 
 class Objective:
@@ -70,7 +69,7 @@ class Objective:
             self.modules = [loss.module(seed).to(device, dtype) for seed in seeds]
         self.parameters = self._trained()
         rate = float(self.training.get("proxy_lr", optimizer.lr))
-        self.optimizer = OPTIMIZERS[optimizer.name](self.parameters, lr=rate, fused=True) if self.parameters else None
+        self.optimizer = OPTIMIZERS[optimizer.name](self.parameters, lr=rate) if self.parameters else None
 
     @property
     def proxies(self) -> Tensor | None:
@@ -152,10 +151,13 @@ class Objective:
         if self.optimizer is None:
             return
         of_each_run = len(self.parameters) // max(len(self.modules), 1)
-        for place, (parameter, gradient) in enumerate(zip(self.parameters, gradients, strict=True)):
-            kept = alive[place // of_each_run] if self.modules else alive.unsqueeze(1)
-            parameter.grad = gradient.nan_to_num_(0.0, 0.0, 0.0).mul_(kept)
-        self.optimizer.step()
+        masked_gradients = [
+            gradient.nan_to_num_(0.0, 0.0, 0.0).mul_(
+                alive[place // of_each_run] if self.modules else alive.unsqueeze(1)
+            )
+            for place, gradient in enumerate(gradients)
+        ]
+        self.optimizer.step(masked_gradients)
 
     @torch.no_grad()
     def follow(self, embeddings: Tensor, tuples: Tuples, alive: Tensor) -> None:
@@ -171,12 +173,8 @@ class Objective:
         for place, parameter in enumerate(self.parameters):
             if self.modules:
                 kept[f"module.{place}"] = parameter.detach()
-            if self.optimizer is not None:
-                kept |= {
-                    f"proxy_optimizer.{place}.{name}": value
-                    for name, value in self.optimizer.state[parameter].items()
-                    if isinstance(value, Tensor)
-                }
+        if self.optimizer is not None:
+            kept |= self.optimizer.state("proxy_optimizer.")
         return kept
 
     @torch.no_grad()
@@ -187,13 +185,8 @@ class Objective:
         for place, parameter in enumerate(self.parameters):
             if self.modules:
                 parameter.copy_(state[f"module.{place}"])
-            assert self.optimizer is not None
-            prefix = f"proxy_optimizer.{place}."
-            self.optimizer.state[parameter] = {
-                name.removeprefix(prefix): value.to(parameter.device)
-                for name, value in state.items()
-                if name.startswith(prefix)
-            }
+        if self.optimizer is not None:
+            self.optimizer.load(state, "proxy_optimizer.")
 
 
 def check_fit(loss: Loss, classes: int, dim: int) -> None:
