@@ -286,10 +286,11 @@ OF_VERSION_0_1 = {
     ("c", "contrastive", ""): "71d311e453be11be",
     ("c", "triplet", "squared=false"): "7af33dab7b4f5e65",
 }
-"""As its code gave them: a folder that it left must not be trained again because studies can say more by now."""
+"""As the first version of the numerics gave them: a folder must not be trained again because studies can say more by now."""
 
 
-def test_runs_of_the_first_version_keep_their_digests(tmp_path: Path) -> None:
+def test_runs_of_the_first_version_keep_their_digests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("losscope.sweep.plan.NUMERICS_VERSION", 1)
     sides = {"sampling": "all_in_batch", "samples": 6, "balance": "sides"}
     of_batch = {"partners": "batch", "outliers": "class"}
     protocols = [

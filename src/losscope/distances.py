@@ -29,36 +29,24 @@ def gram(points: Tensor) -> Tensor:
 class _Gram(torch.autograd.Function):
     """ZZᵀ, whose gradient (G + Gᵀ)Z is one product where autograd's own takes two."""
 
-    generate_vmap_rule = True
+    @staticmethod
+    def forward(ctx: Any, points: Tensor) -> Tensor:
+        ctx.save_for_backward(points)
+        return points @ points.transpose(-1, -2)
 
     @staticmethod
-    def forward(points: Tensor) -> Tensor:
-        products: Tensor = points @ points.transpose(-1, -2)
-        return products
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
-
-    @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (points,) = ctx.saved_tensors
         # Under autocast the product has a narrower type than the points.
         together: Tensor = (gradient + gradient.transpose(-1, -2)).to(points.dtype) @ points
         return together
 
-    @staticmethod
-    def jvp(ctx: Any, tangent: Tensor) -> Tensor:
-        (points,) = ctx.saved_tensors
-        half: Tensor = tangent @ points.transpose(-1, -2)
-        return half + half.transpose(-1, -2)
-
 
 def gram_squared_distances(embeddings: Tensor) -> Tensor:
     """All squared distances (..., samples, samples) of the rows of `embeddings` (..., samples, dim), >= 0."""
     squares = embeddings.square().sum(-1)
-    products = gram(embeddings)
+    products = embeddings @ embeddings.transpose(-1, -2)  # plain, so that torch.func.vmap passes
     return relu(torch.sub(squares.unsqueeze(-1) + squares.unsqueeze(-2), products, alpha=2))
 
 
