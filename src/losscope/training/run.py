@@ -224,8 +224,12 @@ def _train(
         if protocol.evaluates(epoch):
             rows += [row for run, probed in trained.probe() for row in probe_rows(probed, run, epoch)]
             full = protocol.evaluates_in_full(epoch)
-            classify, keep = full and datasets[0].shares_classes, record.append_queries if full else None
-            rows += evaluation_rows(embedded, epoch, classify=classify, keep=keep)
+            rows += evaluation_rows(
+                embedded,
+                epoch,
+                classify=full and datasets[0].shares_classes,
+                keep=record.append_queries if full else None,
+            )
         if epoch == protocol.epochs and bool(embedded["train"].embeddings[0].isfinite().all()):
             plane = embedded["train"].embeddings[0], embedded["train"].labels[0]
             record.append_map(map_columns(record.group["runs"][0], "train", epoch, *plane))
